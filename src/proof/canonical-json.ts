@@ -1,0 +1,101 @@
+/** RFC 8785 canonical JSON: the strict form inside signatures and hashes, and the form of payloads, which may hold floats. */
+
+import { ProofError } from './proof-error.ts';
+
+/** What canonical JSON can say: integers within ±(2^53 − 1), well-formed strings, no undefined. */
+export type CanonicalValue =
+  null | boolean | number | string | readonly CanonicalValue[] | { readonly [key: string]: CanonicalValue | undefined };
+
+/** Objects and arrays nest so deep at most, the outermost being the first (formats.md rule 1). */
+export const depthMax = 32;
+
+/** Member names that JavaScript itself gives a meaning; never data. */
+const forbiddenKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** Text that needs no escape and holds no surrogate: what nearly every string here is. */
+const plainText = /^[ !#-[\]-\u007e]*$/;
+
+/**
+ * Canonical JSON of a value, strict: floats, integers beyond ±(2^53 − 1), lone surrogates, `undefined` inside arrays,
+ * functions, symbols, bigints, forbidden keys and nesting over 32 are refused with a ProofError. Object members that
+ * are `undefined` are left out: absent, as rule 3 of the formats wants them.
+ */
+export function canonicalize(value: CanonicalValue): string {
+  return write(value, 1, false);
+}
+
+/** As `canonicalize`, but any finite number is written, as ECMAScript does (RFC 8785 §3.2.2.3): for payloads. */
+export function canonicalizeWithFloats(value: unknown): string {
+  return write(value, 1, true);
+}
+
+/**
+ * Reads strict canonical JSON: parsed, written again, compared. Duplicate members, white space, other escapes, `-0`, `1.0`
+ * and a byte order mark all differ and are refused with `not_canonical`.
+ */
+export function parseCanonical(text: string): CanonicalValue {
+  let value: CanonicalValue;
+  try {
+    value = JSON.parse(text) as CanonicalValue;
+  } catch {
+    throw new ProofError('not_json', 'not JSON');
+  }
+  if (canonicalize(value) !== text) throw new ProofError('not_canonical', 'not the canonical form of this JSON');
+  return value;
+}
+
+function write(value: unknown, depth: number, floats: boolean): string {
+  switch (typeof value) {
+    case 'string':
+      return writeString(value);
+    case 'number':
+      return writeNumber(value, floats);
+    case 'boolean':
+      return value ? 'true' : 'false';
+    case 'object':
+      if (value === null) return 'null';
+      if (depth > depthMax) throw new ProofError('too_deep', `nested over ${depthMax.toString()} deep`);
+      return Array.isArray(value) ? writeArray(value, depth, floats) : writeObject(value, depth, floats);
+    default:
+      throw new ProofError('not_canonical', `a ${typeof value} is not JSON`);
+  }
+}
+
+function writeString(text: string): string {
+  if (plainText.test(text)) return `"${text}"`;
+  if (!text.isWellFormed()) throw new ProofError('not_canonical', 'a string holds a lone surrogate');
+  return JSON.stringify(text);
+}
+
+function writeNumber(value: number, floats: boolean): string {
+  if (Number.isSafeInteger(value)) return Object.is(value, -0) ? '0' : String(value);
+  if (floats && Number.isFinite(value)) return String(value);
+  throw new ProofError('not_canonical', 'a number is not an integer within ±(2^53 − 1)');
+}
+
+function writeArray(items: readonly unknown[], depth: number, floats: boolean): string {
+  let text = '[';
+  for (let i = 0; i < items.length; i++) {
+    if (i > 0) text += ',';
+    text += write(items[i], depth + 1, floats);
+  }
+  return text + ']';
+}
+
+function writeObject(object: object, depth: number, floats: boolean): string {
+  const prototype: unknown = Object.getPrototypeOf(object);
+  if (prototype !== Object.prototype && prototype !== null) {
+    throw new ProofError('not_canonical', 'only plain objects are JSON');
+  }
+  const members = object as Record<string, unknown>;
+  // The default order of sort is by UTF-16 code units, as RFC 8785 §3.2.3 asks.
+  const keys = Object.keys(members).sort();
+  let text = '';
+  for (const key of keys) {
+    const member = members[key];
+    if (member === undefined) continue;
+    if (forbiddenKeys.has(key)) throw new ProofError('forbidden_key', 'a member has a forbidden name');
+    text += `${text === '' ? '' : ','}${writeString(key)}:${write(member, depth + 1, floats)}`;
+  }
+  return `{${text}}`;
+}
