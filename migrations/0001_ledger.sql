@@ -105,10 +105,11 @@ end $$;
 create function append_records(
   p_id uuid[], p_type text[], p_outcome text[], p_actor text[], p_target text[],
   p_before_prev text[], p_before_seq text[], p_before_ts text[], p_after_ts text[]
-) returns void language sql as $$
+) returns void language plpgsql as $$
+begin
   insert into audit_inbox (id, type, outcome, actor, target, before_prev, before_seq, before_ts, after_ts)
-  select * from unnest(p_id, p_type, p_outcome, p_actor, p_target, p_before_prev, p_before_seq, p_before_ts, p_after_ts)
-$$;
+  select * from unnest(p_id, p_type, p_outcome, p_actor, p_target, p_before_prev, p_before_seq, p_before_ts, p_after_ts);
+end $$;
 
 -- Moves inbox rows into the log as the sequencer chained them. `p_size` and `p_leaf` are the head it chained onto.
 -- The inbox is empty whenever its plan is made: the settings keep the plan on the index when it is not.

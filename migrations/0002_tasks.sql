@@ -64,7 +64,7 @@ create table queue (
   check ((state = 'waiting') = (rank is null)),
   check ((state in ('dispatched', 'running', 'in_doubt')) = (manifest is not null))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
-create index queue_ready on queue (requirement, principal, rank, task_id) where rank is not null;
+create index queue_ready on queue (requirement, principal, source, rank, task_id) where rank is not null;
 create index queue_wake on queue (wake_at) where wake_at is not null;
 create index queue_expires on queue (expires_at) where expires_at is not null;
 grant select, insert, update, delete on queue to writ_service;
@@ -224,7 +224,7 @@ begin
   end if;
 end $$;
 
--- Tasks, their queue rows, and nothing for those whose call is in `p_skip_call`. One element for each task.
+-- Tasks and their queue rows, one element for each task.
 create function insert_tasks(
   p_task uuid[], p_source text[], p_tool text[], p_action text[], p_tool_digest text[], p_effects text[],
   p_payload bytea[], p_payload_sha256 bytea[], p_task_sha256 bytea[], p_required_role text[], p_scope text[],
@@ -232,7 +232,8 @@ create function insert_tasks(
   p_max_attempts smallint[], p_retry_initial_s real[], p_retry_max_s real[], p_affinity text[], p_requirement integer[],
   p_tags jsonb[], p_labels jsonb[], p_traceparent text[], p_requested_by text[], p_credential uuid[], p_record uuid[],
   p_created_at timestamptz[], p_rank bigint[], p_wake timestamptz[]
-) returns void language sql as $$
+) returns void language plpgsql as $$
+begin
   insert into tasks (task_id, source, tool, action, tool_digest, effects, payload, payload_sha256, task_sha256,
     required_role, scope, priority, run_at, expires_at, timeout_s, max_attempts, retry_initial_s, retry_max_s, affinity,
     requirement, tags, labels, traceparent, requested_by, credential_id, record_id, created_at)
@@ -246,7 +247,7 @@ create function insert_tasks(
          case when wake_at is null then rank end, wake_at, expires_at
     from unnest(p_task, p_requirement, p_requested_by, p_source, p_rank, p_wake, p_expires_at)
       as t (task_id, requirement, principal, source, rank, wake_at, expires_at);
-$$;
+end $$;
 
 -- Takes idempotency keys for the calls of a submission. Fails with WR003 and the (1-based) positions of calls whose key
 -- is taken in its detail; a call in progress elsewhere is waited for.
@@ -327,4 +328,79 @@ begin
   update manifests m set open = m.open - c.n
     from (select jti, count(*)::integer as n from unnest(p_manifest) jti where jti is not null group by jti) c
    where m.jti = c.jti;
+end $$;
+
+-- What the scheduler holds of a queued task. Payloads of over 4 KiB are left out.
+create type ready_task as (
+  task_id uuid, attempt integer, rank bigint, requirement integer, principal text, source text, expires_at timestamptz,
+  tool text, action text, tool_digest text, effects text, timeout_s integer, scope text, required_role text,
+  credential_id uuid, payload_sha256 bytea, payload bytea, affinity text, traceparent text
+);
+
+-- The next queued tasks of one window after a key, in the order of rank.
+create function read_window(
+  p_requirement integer, p_principal text, p_source text, p_rank bigint, p_task uuid, p_limit integer
+) returns setof ready_task language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+begin
+  return query
+  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, t.expires_at, t.tool, t.action,
+         t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
+         case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
+    from queue q join tasks t on t.task_id = q.task_id
+   where q.requirement = p_requirement and q.principal = p_principal collate "C" and q.source = p_source collate "C"
+     and q.rank is not null and (q.rank, q.task_id) > (p_rank, p_task) and q.state = 'queued'
+   order by q.rank, q.task_id limit p_limit;
+end $$;
+
+-- Those of the given tasks that are queued.
+create function read_ready_tasks(p_task uuid[]) returns setof ready_task language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+begin
+  return query
+  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, t.expires_at, t.tool, t.action,
+         t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
+         case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
+    from unnest(p_task) p (task_id) join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id
+   where q.rank is not null and q.state = 'queued';
+end $$;
+
+-- Each (requirement, principal, source) that has work, found by skipping through the index.
+create function list_windows() returns table (requirement integer, principal text, source text) language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  return query
+  with recursive w as (
+    (select q.requirement, q.principal, q.source from queue q where q.rank is not null
+      order by q.requirement, q.principal, q.source limit 1)
+    union all
+    select n.requirement, n.principal, n.source from w cross join lateral (
+      select q.requirement, q.principal, q.source from queue q
+       where q.rank is not null and (q.requirement, q.principal, q.source) > (w.requirement, w.principal, w.source)
+       order by q.requirement, q.principal, q.source limit 1) n
+  ) select w.requirement, w.principal::text, w.source::text from w;
+end $$;
+
+-- Makes waiting tasks queued whose time has come, and tells which.
+create function wake_due_tasks(p_term bigint, p_priority_ms bigint, p_limit integer)
+returns uuid[] language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  due record;
+  n integer;
+begin
+  perform hold_term(p_term);
+  select array_agg(d.task_id) as tasks, array_agg(d.attempt) as attempts,
+         array_agg((extract(epoch from d.wake_at) * 1000)::bigint - t.priority * p_priority_ms) as ranks
+    into due
+    from (select q.task_id, q.attempt, q.wake_at from queue q where q.wake_at <= clock_timestamp()
+           order by q.wake_at limit p_limit for update skip locked) d
+    join tasks t on t.task_id = d.task_id;
+  n := coalesce(cardinality(due.tasks), 0);
+  if n = 0 then return '{}'; end if;
+  perform move_tasks(due.tasks, due.attempts, array_fill('queued'::text, array[n]), due.attempts,
+    array_fill(0, array[n]), due.ranks, array_fill(null::timestamptz, array[n]), array_fill(null::uuid, array[n]),
+    array_fill(null::uuid, array[n]), array_fill(null::text, array[n]), array_fill(null::uuid, array[n]),
+    array_fill(false, array[n]));
+  return due.tasks;
 end $$;

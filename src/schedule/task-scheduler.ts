@@ -1,0 +1,216 @@
+/** Decides which tasks run next: fair turns between principals and their sources, by rank within. */
+
+import type { ReadyTask } from '../tasks/ready-task.ts';
+import { Ring } from './ring.ts';
+import { beforeAll, Window, type WindowKey } from './window.ts';
+
+/** Tasks held in memory over all windows, about. */
+const heldMax = 20_000;
+const windowMax = 4_000;
+const windowMin = 64;
+/** Beyond so many windows, empty ones are let go. */
+const idleWindowsMax = 256;
+
+/** Reads queued rows of a window after a key, in order. Tasks that are handed out may be among them. */
+export type ReadWindow = (
+  window: Pick<Window, 'requirement' | 'principal' | 'source'>,
+  after: WindowKey,
+  limit: number,
+) => Promise<ReadyTask[]>;
+
+/** What one source of a principal has queued: a window for each requirement. */
+type SourceQueue = Map<number, Window>;
+
+/**
+ * Owns the memory windows over the queue. Everything here is a cache: what is handed out is checked again by the transaction
+ * that dispatches it, and what is lost here is read again.
+ *
+ * A task is known from the moment it is held until no read is under way that began before it was dispatched or ended: such a
+ * read's snapshot may still show it as queued.
+ */
+export class TaskScheduler {
+  readonly #read: ReadWindow;
+  readonly #principals = new Ring<Ring<SourceQueue>>();
+  #windows: Window[] = [];
+  /** Attempt under which each known task was last offered. */
+  readonly #known = new Map<string, number>();
+  /** Known tasks that were dispatched, ended or withdrawn. */
+  readonly #gone = new Map<string, number>();
+  #reading = false;
+  #offeredWhileReading: ReadyTask[] = [];
+  #held = 0;
+
+  constructor(read: ReadWindow) {
+    this.#read = read;
+  }
+
+  /** Tasks that could be handed out without a read. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Takes tasks that have become ready; what is known already under this attempt or a later one is passed over. */
+  offer(tasks: readonly ReadyTask[]): void {
+    for (const task of tasks) {
+      if (this.#isKnown(task)) continue;
+      const window = this.#window(task.requirement, task.principal, task.source);
+      if (this.#reading) this.#offeredWhileReading.push(task);
+      if (window.offer(task, this.#windowMax())) this.#hold(task);
+    }
+  }
+
+  /**
+   * Hands out up to `count` tasks that a node can run, fair turns first. `canRun` tells by requirement; `mayRun` may pass a
+   * single task over (it is then kept). The tasks stay known until `forget` or `putBack`.
+   */
+  take(count: number, canRun: (requirement: number) => boolean, mayRun: (task: ReadyTask) => boolean): ReadyTask[] {
+    const taken: ReadyTask[] = [];
+    const passedOver: ReadyTask[] = [];
+    let idleTurns = 0;
+    while (taken.length < count && idleTurns < this.#principals.size) {
+      const task = this.#takeOne(canRun);
+      if (task === undefined) {
+        idleTurns++;
+        continue;
+      }
+      idleTurns = 0;
+      if (mayRun(task)) taken.push(task);
+      else if (passedOver.push(task) > count) break;
+    }
+    this.putBack(passedOver);
+    return taken;
+  }
+
+  /** Takes back what could not be dispatched now. */
+  putBack(tasks: readonly ReadyTask[]): void {
+    for (const task of tasks) {
+      if (this.#known.get(task.task_id) !== task.attempt) continue;
+      this.#window(task.requirement, task.principal, task.source).heap.push(task);
+      this.#held++;
+    }
+  }
+
+  /** These were dispatched, ended or withdrawn under the given attempt. */
+  forget(tasks: readonly { task_id: string; attempt: number }[]): void {
+    for (const { task_id, attempt } of tasks) {
+      const known = this.#known.get(task_id);
+      if (this.#reading) this.#gone.set(task_id, Math.max(attempt, known ?? attempt));
+      if (known !== undefined && known <= attempt) this.#known.delete(task_id);
+    }
+  }
+
+  /** Makes windows for queues that exist in the database. */
+  discover(keys: readonly { requirement: number; principal: string; source: string }[]): void {
+    for (const { requirement, principal, source } of keys) this.#window(requirement, principal, source);
+  }
+
+  /**
+   * Reads on where a window runs low. True where something was read. Not to be called concurrently with itself.
+   */
+  async refill(): Promise<boolean> {
+    const max = this.#windowMax();
+    const low = this.#windows.filter((window) => !window.complete && window.heap.size < max / 4);
+    let isFilled = false;
+    for (const window of low) {
+      const tasks = await this.#readInto(window, window.high, max);
+      isFilled ||= tasks.length > 0;
+    }
+    return isFilled;
+  }
+
+  /** Reads the beginning of every window again: finds what other processes have queued below its high key. */
+  async resync(): Promise<void> {
+    for (const window of [...this.#windows]) await this.#readInto(window, beforeAll, this.#windowMax());
+    if (this.#windows.length > idleWindowsMax) this.#prune();
+  }
+
+  /** Lets go of windows that hold nothing: labels of submitters come and go. */
+  #prune(): void {
+    this.#windows = this.#windows.filter((window) => window.heap.size > 0 || !window.complete);
+    this.#principals.clear();
+    for (const window of this.#windows) this.#queueOf(window).set(window.requirement, window);
+  }
+
+  async #readInto(window: Window, after: WindowKey, limit: number): Promise<ReadyTask[]> {
+    this.#reading = true;
+    try {
+      const rows = await this.#read(window, after, limit);
+      const fresh = rows.filter((task) => !this.#isKnown(task));
+      window.extend(fresh, rows.at(-1), rows.length < limit);
+      for (const task of fresh) this.#hold(task);
+      return fresh;
+    } finally {
+      this.#reading = false;
+      this.#gone.clear();
+      const missed = this.#offeredWhileReading;
+      this.#offeredWhileReading = [];
+      this.offer(missed);
+    }
+  }
+
+  #takeOne(canRun: (requirement: number) => boolean): ReadyTask | undefined {
+    const sources = this.#principals.next();
+    if (sources === undefined) return undefined;
+    for (let turn = 0; turn < sources.size; turn++) {
+      const best = firstWindow(sources.next(), canRun);
+      const task = best === undefined ? undefined : this.#pop(best);
+      if (task !== undefined) return task;
+    }
+    return undefined;
+  }
+
+  /** The next task of a window that still is what it was held as. */
+  #pop(window: Window): ReadyTask | undefined {
+    for (;;) {
+      const task = window.heap.pop();
+      if (task === undefined) return undefined;
+      this.#held--;
+      if (this.#known.get(task.task_id) === task.attempt) return task;
+    }
+  }
+
+  #hold(task: ReadyTask): void {
+    this.#known.set(task.task_id, task.attempt);
+    this.#held++;
+  }
+
+  #isKnown({ task_id, attempt }: ReadyTask): boolean {
+    const known = this.#known.get(task_id);
+    const gone = this.#gone.get(task_id);
+    return (known !== undefined && known >= attempt) || (gone !== undefined && gone >= attempt);
+  }
+
+  #windowMax(): number {
+    return Math.max(windowMin, Math.min(windowMax, Math.floor(heldMax / Math.max(1, this.#windows.length))));
+  }
+
+  #window(requirement: number, principal: string, source: string): Window {
+    const windows = this.#queueOf({ principal, source });
+    let window = windows.get(requirement);
+    if (window === undefined) {
+      window = new Window(requirement, principal, source);
+      windows.set(requirement, window);
+      this.#windows.push(window);
+    }
+    return window;
+  }
+
+  #queueOf({ principal, source }: Pick<Window, 'principal' | 'source'>): Map<number, Window> {
+    const sources = this.#principals.getOrAdd(principal, () => new Ring<SourceQueue>());
+    return sources.getOrAdd(source, () => new Map<number, Window>());
+  }
+}
+
+/** Of the windows that a node can run, the one whose first task goes before the others'. */
+function firstWindow(queue: SourceQueue | undefined, canRun: (requirement: number) => boolean): Window | undefined {
+  let best: Window | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const window of queue?.values() ?? []) {
+    const head = window.heap.peek();
+    if (head !== undefined && head.rank < bestRank && canRun(window.requirement)) {
+      best = window;
+      bestRank = head.rank;
+    }
+  }
+  return best;
+}

@@ -1,0 +1,76 @@
+/** Interns what a task needs of a node, so that the queue is read by one small number. */
+
+import type { Database } from '../platform/postgres/pool.ts';
+import { canonicalizeWithFloats } from '../proof/canonical-json.ts';
+
+export interface Requirement {
+  requirement: number;
+  tool: string;
+  tool_digest: string;
+  constraints: Record<string, string>;
+}
+
+/** Owns the table `requirements`; all that were ever seen are in memory: there are as many as tools and label sets. */
+export class Requirements {
+  readonly #database: Database;
+  readonly #byKey = new Map<string, Requirement>();
+  readonly #byNumber = new Map<number, Requirement>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** What a number stands for; undefined until `load` has seen it. */
+  find(requirement: number): Requirement | undefined {
+    return this.#byNumber.get(requirement);
+  }
+
+  /** Reads those that others made. */
+  async load(): Promise<void> {
+    const found = await this.#database.query<Requirement>({
+      name: 'read_requirements',
+      text: 'select requirement, tool, tool_digest, constraints from requirements',
+      values: [],
+    });
+    for (const row of found.rows) this.#keep(row);
+  }
+
+  /** The numbers of what is wanted, in order; one query where one is new, none otherwise. */
+  async intern(wanted: readonly Omit<Requirement, 'requirement'>[]): Promise<number[]> {
+    const missing = new Map<string, Omit<Requirement, 'requirement'>>();
+    for (const one of wanted) {
+      const key = keyOf(one);
+      if (!this.#byKey.has(key)) missing.set(key, one);
+    }
+    if (missing.size > 0) await this.#insert([...missing.values()]);
+    return wanted.map((one) => {
+      const known = this.#byKey.get(keyOf(one));
+      if (known === undefined) throw new Error('a requirement is missing after its insert');
+      return known.requirement;
+    });
+  }
+
+  async #insert(missing: Omit<Requirement, 'requirement'>[]): Promise<void> {
+    const columns = [
+      missing.map(({ tool }) => tool),
+      missing.map(({ tool_digest }) => tool_digest),
+      missing.map(({ constraints }) => JSON.stringify(constraints)),
+    ];
+    await this.#database.query({
+      name: 'insert_requirements',
+      text: `insert into requirements (tool, tool_digest, constraints)
+             select * from unnest($1::text[], $2::text[], $3::jsonb[]) on conflict do nothing`,
+      values: columns,
+    });
+    await this.load();
+  }
+
+  #keep(row: Requirement): void {
+    this.#byKey.set(keyOf(row), row);
+    this.#byNumber.set(row.requirement, row);
+  }
+}
+
+function keyOf({ tool, tool_digest, constraints }: Omit<Requirement, 'requirement'>): string {
+  return `${tool} ${tool_digest} ${canonicalizeWithFloats(constraints)}`;
+}
