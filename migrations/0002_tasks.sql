@@ -177,51 +177,62 @@ $$;
 -- The one function that changes a live task's state. One element for each task; `p_attempt` is the fence. Legal moves
 -- alone are made; a task moves from `in_doubt` only where `p_from_doubt` says that this is meant. Where `p_by` names a
 -- node, that node must hold the attempt. An end state deletes the row: the caller writes the result in the same
--- transaction. Fails with WR002 and the ids of those that could not move in its detail, moving none.
+-- transaction, and gets for each position the manifest that an ended task was under. Fails with WR002 and the ids of those
+-- that could not move in its detail, moving none.
 -- The queue is planned while it is empty: the settings keep each row found by its key whatever the statistics say.
 create function move_tasks(
   p_task uuid[], p_attempt integer[], p_to text[], p_next_attempt integer[], p_tries integer[],
   p_rank bigint[], p_wake timestamptz[], p_node uuid[], p_manifest uuid[], p_reason text[],
   p_by uuid[], p_from_doubt boolean[]
-) returns void language plpgsql
+) returns uuid[] language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
-  kept uuid[];
-  ended uuid[];
+  live constant text[] := array['waiting', 'queued', 'dispatched', 'running', 'in_doubt'];
+  moved uuid[] := '{}';
+  ended uuid[] := '{}';
+  manifests uuid[];
 begin
-  with m as materialized (
-    select * from unnest(p_task, p_attempt, p_to, p_next_attempt, p_tries, p_rank, p_wake, p_node, p_manifest, p_reason,
-                         p_by, p_from_doubt)
-      as m (task_id, attempt, to_state, next_attempt, tries, rank, wake_at, node_id, manifest, reason, by_node, from_doubt)
-     where to_state in ('waiting', 'queued', 'dispatched', 'running', 'in_doubt')
-  ), moved as (
-    update queue q set
-      state = m.to_state, attempt = m.next_attempt, tries = q.tries + m.tries,
-      rank = case when m.to_state = 'waiting' then null else coalesce(m.rank, q.rank) end, wake_at = m.wake_at,
-      node_id = case when m.to_state in ('running', 'in_doubt') then q.node_id else m.node_id end,
-      manifest = case when m.to_state in ('running', 'in_doubt') then q.manifest else m.manifest end,
-      reason = m.reason, updated_at = now()
-    from m
-    where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, m.to_state)
-      and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
-    returning q.task_id
-  ) select array_agg(task_id) into kept from moved;
+  if p_to && live then
+    with m as materialized (
+      select * from unnest(p_task, p_attempt, p_to, p_next_attempt, p_tries, p_rank, p_wake, p_node, p_manifest, p_reason,
+                           p_by, p_from_doubt)
+        as m (task_id, attempt, to_state, next_attempt, tries, rank, wake_at, node_id, manifest, reason, by_node, from_doubt)
+       where to_state = any (live)
+    ), updated as (
+      update queue q set
+        state = m.to_state, attempt = m.next_attempt, tries = q.tries + m.tries,
+        rank = case when m.to_state = 'waiting' then null else coalesce(m.rank, q.rank) end, wake_at = m.wake_at,
+        node_id = case when m.to_state in ('running', 'in_doubt') then q.node_id else m.node_id end,
+        manifest = case when m.to_state in ('running', 'in_doubt') then q.manifest else m.manifest end,
+        reason = m.reason, updated_at = now()
+      from m
+      where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, m.to_state)
+        and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
+      returning q.task_id
+    ) select coalesce(array_agg(task_id), '{}') into moved from updated;
+  end if;
 
-  with m as materialized (
-    select * from unnest(p_task, p_attempt, p_to, p_by, p_from_doubt) as m (task_id, attempt, to_state, by_node, from_doubt)
-     where to_state in ('succeeded', 'failed', 'cancelled', 'expired')
-  ), gone as (
-    delete from queue q using m
-    where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, m.to_state)
-      and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
-    returning q.task_id
-  ) select array_agg(task_id) into ended from gone;
+  if not p_to <@ live then
+    with m as materialized (
+      select * from unnest(p_task, p_attempt, p_to, p_by, p_from_doubt) with ordinality
+        as m (task_id, attempt, to_state, by_node, from_doubt, n)
+    ), gone as (
+      delete from queue q using m
+      where q.task_id = m.task_id and q.attempt = m.attempt and m.to_state <> all (live)
+        and is_legal_move(q.state, m.to_state)
+        and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
+      returning m.n, q.task_id, q.manifest
+    ) select array_agg(g.manifest order by p.n), coalesce(array_agg(g.task_id) filter (where g.task_id is not null), '{}')
+        into manifests, ended
+        from generate_series(1, cardinality(p_task)) p (n) left join gone g on g.n = p.n;
+  end if;
 
-  if coalesce(cardinality(kept), 0) + coalesce(cardinality(ended), 0) <> cardinality(p_task) then
+  if cardinality(moved) + cardinality(ended) <> cardinality(p_task) then
     raise exception 'tasks could not move' using errcode = 'WR002',
       detail = (select coalesce(string_agg(t::text, ' '), '') from unnest(p_task) t
-                 where t <> all (coalesce(kept, '{}')) and t <> all (coalesce(ended, '{}')));
+                 where t <> all (moved) and t <> all (ended));
   end if;
+  return manifests;
 end $$;
 
 -- Tasks and their queue rows, one element for each task.
@@ -314,19 +325,25 @@ begin
   end if;
 end $$;
 
--- Ended attempts, with what is open of their manifests counted down.
+-- Ended attempts, with what is open of their manifests counted down. `p_moved` is what `move_tasks` answered for the same
+-- positions; `p_manifest` is for tasks that went on.
 create function insert_results(
   p_task uuid[], p_attempt integer[], p_state text[], p_status text[], p_reason text[], p_node uuid[], p_manifest uuid[],
   p_receipt uuid[], p_started_at timestamptz[], p_ended_at timestamptz[], p_output bytea[], p_output_sha256 bytea[],
-  p_output_bytes bigint[], p_error jsonb[], p_metadata bytea[], p_record uuid[]
-) returns void language plpgsql as $$
+  p_output_bytes bigint[], p_error jsonb[], p_metadata bytea[], p_record uuid[], p_moved uuid[]
+) returns void language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   insert into results (task_id, attempt, state, status, reason, node_id, manifest, receipt, started_at, ended_at, output,
     output_sha256, output_bytes, error, metadata, record_id)
-  select * from unnest(p_task, p_attempt, p_state, p_status, p_reason, p_node, p_manifest, p_receipt, p_started_at,
-    p_ended_at, p_output, p_output_sha256, p_output_bytes, p_error, p_metadata, p_record);
+  select r.task_id, r.attempt, r.state, r.status, r.reason, r.node_id, coalesce(r.moved, r.manifest), r.receipt, r.started_at,
+    r.ended_at, r.output, r.output_sha256, r.output_bytes, r.error, r.metadata, r.record_id
+  from unnest(p_task, p_attempt, p_state, p_status, p_reason, p_node, p_manifest, p_receipt, p_started_at, p_ended_at,
+    p_output, p_output_sha256, p_output_bytes, p_error, p_metadata, p_record, p_moved)
+    as r (task_id, attempt, state, status, reason, node_id, manifest, receipt, started_at, ended_at, output, output_sha256,
+          output_bytes, error, metadata, record_id, moved);
   update manifests m set open = m.open - c.n
-    from (select jti, count(*)::integer as n from unnest(p_manifest) jti where jti is not null group by jti) c
+    from (select coalesce(r.moved, r.manifest) as jti, count(*)::integer as n from unnest(p_manifest, p_moved) as r (manifest, moved)
+           where coalesce(r.moved, r.manifest) is not null group by 1) c
    where m.jti = c.jti;
 end $$;
 
@@ -403,4 +420,10 @@ begin
     array_fill(null::uuid, array[n]), array_fill(null::text, array[n]), array_fill(null::uuid, array[n]),
     array_fill(false, array[n]));
   return due.tasks;
+end $$;
+
+-- Notes which records tell of which tasks, beside submissions, manifests and receipts.
+create function insert_task_records(p_task uuid[], p_record uuid[]) returns void language plpgsql as $$
+begin
+  insert into task_records (task_id, record_id) select * from unnest(p_task, p_record) on conflict do nothing;
 end $$;

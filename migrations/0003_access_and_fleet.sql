@@ -64,10 +64,11 @@ create table trusted_keys (
 grant select, insert on trusted_keys to writ_service;
 grant update (trusted_until) on trusted_keys to writ_service;
 
--- How far each projection of the log has come: the next seq it has not dealt with.
+-- How far each projection of the log has come: the next seq it has not dealt with, and the last that it told of.
 create table projections (
   name text primary key,
-  next_seq bigint not null
+  next_seq bigint not null,
+  last_seq bigint
 );
 grant select, insert, update on projections to writ_service;
 

@@ -43,3 +43,15 @@ export interface Role {
   permissions: readonly Permission[];
   includes: readonly string[];
 }
+
+/**
+ * The scope that stands in an order for a requester who is bound to none and may reach loopback and private addresses. Names
+ * that begin so cannot be given to scopes.
+ */
+export const privateScope = 'builtin.private';
+export const reservedScopePrefix = 'builtin.';
+
+/** What bounds the targets of a principal's tasks, as it is signed; null where only public addresses may be reached. */
+export function effectiveScope(principal: Pick<Principal, 'scope' | 'permissions'>): string | null {
+  return principal.scope ?? (principal.permissions.has('targets:private') ? privateScope : null);
+}

@@ -47,8 +47,10 @@ export function canonicalHost(text: string): CanonicalHost | Problem {
   if (family !== 0) return canonicalAddress(text);
   const written = text.endsWith('.') ? text.slice(0, -1) : text;
   const last = written.slice(written.lastIndexOf('.') + 1).toLowerCase();
-  if (numericLabel.test(last)) return { problem: 'write an IPv4 address as four decimal numbers without leading zeros' };
-  const ascii = /[%\s]/.test(written) ? '' : domainToASCII(written);
+  if (numericLabel.test(last))
+    return { problem: 'write an IPv4 address as four decimal numbers without leading zeros' };
+  // `domainToASCII` reads as a URL does and would cut the text at a slash or a question mark.
+  const ascii = /^[A-Za-z0-9._\-\u0080-\u{10ffff}]+$/u.test(written) ? domainToASCII(written) : '';
   if (ascii === '' || isIP(ascii) !== 0) return { problem: 'not a host name or IP address' };
   if (ascii.length > 253 || !ascii.split('.').every((part) => label.test(part))) {
     return { problem: 'not a host name: labels of letters, digits, "-" and "_", 63 characters each at most' };
@@ -61,7 +63,8 @@ export function canonicalAddress(text: string): CanonicalHost | Problem {
   const family = isIP(text);
   if (family === 4) return { host: text, family: 4 };
   if (family === 0) return { problem: 'not an IP address' };
-  if (text.includes('%')) return { problem: 'a zone id means nothing on another machine; write the address without it' };
+  if (text.includes('%'))
+    return { problem: 'a zone id means nothing on another machine; write the address without it' };
   const address = new URL(`http://[${text}]/`).hostname.slice(1, -1);
   const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address);
   if (mapped === null) return { host: address, family: 6 };

@@ -3,12 +3,12 @@
 import type { Clock } from '../domain/clock.ts';
 import { AppError, type FieldError } from '../domain/error.ts';
 import { newId, type TaskId } from '../domain/ids.ts';
-import type { Principal } from '../domain/principal.ts';
+import { effectiveScope, type Principal } from '../domain/principal.ts';
 import type { Scope } from '../domain/scope.ts';
 import { payloadMaxBytes, submission, type Submission } from '../domain/task.ts';
 import { roleImplies } from '../aaa/roles.ts';
 import type { Catalog, CatalogAction } from '../tools/catalog.ts';
-import { decideScope } from '../tools/scope.ts';
+import { decideScope, unboundedScope } from '../tools/scope.ts';
 import { canonicalizeWithFloats } from '../proof/canonical-json.ts';
 import { sha256 } from '../proof/hash.ts';
 import { taskSha256 } from '../proof/manifest.ts';
@@ -18,7 +18,6 @@ import type { z } from 'zod';
 /** One priority point is worth so much waiting. */
 export interface TaskDefaults {
   priorityMs: number;
-  timeoutS: number;
   maxAttempts: number;
   retryInitialS: number;
   retryMaxS: number;
@@ -84,7 +83,7 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
   checkTimes(runAt, expiresAt, nowMs);
   const due = runAt !== null && runAt.getTime() > nowMs ? runAt.getTime() : nowMs;
   const priority = wanted.priority ?? 50;
-  const timeoutS = wanted.timeout_s ?? action.timeout_s ?? defaults.timeoutS;
+  const timeoutS = wanted.timeout_s ?? action.timeout_s;
   const payloadSha256 = sha256(payload);
   const grant = {
     tool: action.tool,
@@ -92,7 +91,7 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
     action: action.action,
     effects: action.effects,
     timeout_s: timeoutS,
-    scope: principal.scope,
+    scope: effectiveScope(principal),
     requested_by: principal.id,
     required_role: requiredRole,
   };
@@ -105,7 +104,7 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
     payload_sha256: payloadSha256,
     task_sha256: taskSha256(grant, payloadSha256.toString('hex')),
     required_role: requiredRole,
-    scope: principal.scope,
+    scope: grant.scope,
     priority,
     run_at: runAt,
     expires_at: expiresAt,
@@ -186,11 +185,11 @@ function checkScope(wanted: Submission, action: CatalogAction, value: Record<str
   if (principal.scope !== null && scope === undefined) {
     throw new AppError('forbidden', `The scope ${principal.scope} does not exist any more.`, { reason: 'scope_missing' });
   }
-  const decision = decideScope(scope, {
+  const decision = decideScope(scope ?? unboundedScope, {
     tool: wanted.tool,
     action: wanted.action,
     targets: action.targets(value),
-    now_ms: context.clock.now(),
+    nowMs: context.clock.now(),
     allow_private: principal.permissions.has('targets:private'),
   });
   if (!decision.allowed) throw new AppError('forbidden', decision.detail, { reason: decision.rule });

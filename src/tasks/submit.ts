@@ -76,7 +76,7 @@ export class Submitter {
       });
     }
     const outcomes = await this.#plan(call);
-    const planned = outcomes.filter((outcome) => !(outcome instanceof AppError));
+    const planned = outcomes.filter((outcome): outcome is PlannedTask => !(outcome instanceof AppError));
     await this.#recordDenials(call, outcomes);
     if (call.mode !== 'batch') throwRefusal(call, outcomes);
     const recordIds: RecordId[] = [];

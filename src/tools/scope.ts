@@ -34,10 +34,11 @@ export function decideScope(scope: Scope, question: ScopeQuestion): ScopeDecisio
     const asked = `${question.tool}.${question.action}`;
     if (!rules.tools.has(asked)) return deny('scope_tool', `the scope "${scope.name}" does not allow ${asked}`);
   }
-  if (question.nowMs < rules.notBeforeMs) {
+  // Written so that a time that cannot be read allows nothing.
+  if (!(question.nowMs >= rules.notBeforeMs)) {
     return deny('scope_window', `the scope "${scope.name}" allows nothing before ${scope.not_before ?? ''}`);
   }
-  if (question.nowMs >= rules.notAfterMs) {
+  if (!(question.nowMs < rules.notAfterMs)) {
     return deny('scope_window', `the scope "${scope.name}" ended at ${scope.not_after ?? ''}`);
   }
   let mustBeChecked = false;
@@ -91,7 +92,10 @@ const compiled = new WeakMap<Scope, Rules>();
 function compile(scope: Scope): Rules {
   const known = compiled.get(scope);
   if (known !== undefined) return known;
-  const parsed = scope.targets.map((text) => parseTargetRule(text)).filter((rule) => !('problem' in rule));
+  const parsed = scope.targets.flatMap((text) => {
+    const rule = parseTargetRule(text);
+    return 'problem' in rule ? [] : [rule];
+  });
   const rules: Rules = {
     tools: new Set(scope.tools),
     networks: parsed.flatMap((rule) => (rule.kind === 'network' ? [networkMatcher(rule.network)] : [])),
@@ -118,7 +122,9 @@ function judgeTarget(rules: Rules, target: Target, allowPrivate: boolean): Verdi
   const what = allowPrivate ? undefined : specialPart(network);
   if (what === undefined) return 'inside';
   const is = read.kind === 'cidr' ? 'holds' : 'is';
-  return { outside: `${target.value} ${is} ${what}, which needs a network in the scope or the permission targets:private` };
+  return {
+    outside: `${target.value} ${is} ${what}, which needs a network in the scope or the permission targets:private`,
+  };
 }
 
 function judgeName(rules: Rules, host: string, allowPrivate: boolean): Verdict {

@@ -44,8 +44,7 @@ export function networkMatcher(network: Network): NetworkMatcher {
   list.addSubnet(network.host, network.prefix, type);
   return {
     network,
-    holds: (inner) =>
-      inner.family === network.family && inner.prefix >= network.prefix && list.check(inner.host, type),
+    holds: (inner) => inner.family === network.family && inner.prefix >= network.prefix && list.check(inner.host, type),
   };
 }
 

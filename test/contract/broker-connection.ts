@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { BrokerPair } from './broker.ts';
-import { collect, failureCode, idsOf, makeQueue, message, outcomesOf, send } from './broker-fixture.ts';
+import { collect, idsOf, makeQueue, message, outcomesOf, send, type BrokerPair } from './broker-fixture.ts';
+import { failureCode } from './failure-code.ts';
 
 export function connectionContract(pair: () => BrokerPair): void {
   describe('a connection that ends', () => {

@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { BrokerPair } from './broker.ts';
-import { collect, failureCode, idsOf, makeQueue, message, send, uniqueName } from './broker-fixture.ts';
+import { collect, idsOf, makeQueue, message, send, uniqueName, type BrokerPair } from './broker-fixture.ts';
+import { failureCode } from './failure-code.ts';
 
 export function consumeContract(pair: () => BrokerPair): void {
   describe('consuming', () => {

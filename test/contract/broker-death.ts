@@ -3,8 +3,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { Broker, QueueSpec } from '../../src/domain/broker.ts';
-import type { BrokerPair } from './broker.ts';
-import { collect, idsOf, makeQueue, message, send, uniqueName } from './broker-fixture.ts';
+import { collect, idsOf, makeQueue, message, send, uniqueName, type BrokerPair } from './broker-fixture.ts';
 
 /** Short enough to wait for. */
 const ttlMs = 50;

@@ -19,6 +19,13 @@ export interface BrokerHarness {
   stop(): Promise<void>;
 }
 
+/** A connection for each test, and another for what a second process would do. */
+export interface BrokerPair {
+  broker: Broker;
+  other: Broker;
+  harness: BrokerHarness;
+}
+
 /** A name that no other test and no other run uses. */
 export function uniqueName(what: string): string {
   return `contract.${what}.${randomUUID()}`;
@@ -61,13 +68,13 @@ export function idsOf(deliveries: readonly Delivery[]): string[] {
 export interface Collector {
   consumer: Consumer;
   /** The next `count` deliveries, when they are there. */
-  next(count: number): Promise<Delivery[]>;
+  next: (count: number) => Promise<Delivery[]>;
   /** The reason, when the broker ends the consumer. */
   cancelled: Promise<string>;
   /** Sizes of the arrays handed over so far. */
   batchSizes: number[];
   /** Deliveries handed over so far. */
-  total(): number;
+  total: () => number;
 }
 
 export async function collect(broker: Broker, queue: string, prefetch = 100): Promise<Collector> {
@@ -103,14 +110,4 @@ export async function collect(broker: Broker, queue: string, prefetch = 100): Pr
       return waiting.splice(0, count);
     },
   };
-}
-
-/** The reason that a call fails with, or `none`. */
-export async function failureCode(call: () => unknown): Promise<string> {
-  try {
-    await call();
-    return 'none';
-  } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  }
 }

@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { BrokerPair } from './broker.ts';
-import { collect, failureCode, idsOf, makeQueue, message, outcomesOf, send, uniqueName } from './broker-fixture.ts';
+import { collect, idsOf, makeQueue, message, outcomesOf, send, uniqueName, type BrokerPair } from './broker-fixture.ts';
+import { failureCode } from './failure-code.ts';
 
 export function publishContract(pair: () => BrokerPair): void {
   describe('declaring', () => {

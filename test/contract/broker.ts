@@ -1,19 +1,11 @@
 /** What every `Broker` does, written against AMQP 0-9-1 as RabbitMQ speaks it. */
 
 import { after, afterEach, before, beforeEach, describe } from 'mocha';
-import type { Broker } from '../../src/domain/broker.ts';
-import type { BrokerHarness } from './broker-fixture.ts';
+import type { BrokerHarness, BrokerPair } from './broker-fixture.ts';
 import { connectionContract } from './broker-connection.ts';
 import { consumeContract } from './broker-consume.ts';
 import { deathContract } from './broker-death.ts';
 import { publishContract } from './broker-publish.ts';
-
-/** A connection for each test, and another for what a second process would do. */
-export interface BrokerPair {
-  broker: Broker;
-  other: Broker;
-  harness: BrokerHarness;
-}
 
 /** Defines the suite for one implementation. Queues are left behind with unique names: `stop` may sweep `contract.*`. */
 export function brokerContract(name: string, setup: () => Promise<BrokerHarness>): void {

@@ -26,7 +26,7 @@ export interface ConnectionServer {
 
 interface OpenPublish {
   outcomes: PublishOutcome[];
-  resolve(outcomes: PublishOutcome[]): void;
+  resolve: (outcomes: PublishOutcome[]) => void;
 }
 
 const unconfirmed: PublishOutcome = Object.freeze({ outcome: 'unconfirmed', reason: 'connection_closed' });

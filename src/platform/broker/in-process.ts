@@ -178,9 +178,7 @@ export class InProcessBrokerServer {
     if (address !== undefined && queues !== undefined) {
       const letter = deadLetter(message, address, spec.name, reason);
       const targets = queues.filter(
-        (queue) =>
-          (spec.type === 'quorum' || !queue.isFull()) &&
-          !isAutomaticCycle(letter.deaths, queue.spec.name),
+        (queue) => (spec.type === 'quorum' || !queue.isFull()) && !isAutomaticCycle(letter.deaths, queue.spec.name),
       );
       if (targets.length > 0) this.#store(letter);
       for (const queue of targets) queue.add(letter);

@@ -41,10 +41,13 @@ export function violatedConstraint(error: unknown): string | undefined {
 export function translateFailure(error: unknown): unknown {
   const state = sqlState(error);
   if (state === undefined) {
-    return isLostConnection(error) ? unavailable('database_unavailable', 'The database cannot be reached.', error) : error;
+    return isLostConnection(error)
+      ? unavailable('database_unavailable', 'The database cannot be reached.', error)
+      : error;
   }
   if (BUSY_STATES.has(state)) return unavailable('database_busy', 'The database took too long.', error);
-  if (CONTENTION_STATES.has(state)) return unavailable('database_contention', 'The database was busy with the same rows.', error);
+  if (CONTENTION_STATES.has(state))
+    return unavailable('database_contention', 'The database was busy with the same rows.', error);
   if (UNAVAILABLE_CLASSES.has(state.slice(0, 2)) || UNAVAILABLE_CLASSES.has(state.slice(0, 3))) {
     return unavailable('database_unavailable', 'The database cannot be reached.', error);
   }
@@ -52,7 +55,12 @@ export function translateFailure(error: unknown): unknown {
 }
 
 function unavailable(reason: string, text: string, cause: unknown): AppError {
-  return new AppError('unavailable', `${text} Try again in ${RETRY_AFTER_S} s.`, { reason, retryAfterS: RETRY_AFTER_S }, cause);
+  return new AppError(
+    'unavailable',
+    `${text} Try again in ${RETRY_AFTER_S} s.`,
+    { reason, retryAfterS: RETRY_AFTER_S },
+    cause,
+  );
 }
 
 function isLostConnection(error: unknown): boolean {

@@ -133,7 +133,9 @@ async function applyOnce(session: pg.Client, migration: Migration): Promise<bool
   try {
     await session.query(migration.sql);
   } catch (error) {
-    throw sqlState(error) === undefined ? error : new FatalError(failureText(migration, error as pg.DatabaseError), error);
+    throw sqlState(error) === undefined
+      ? error
+      : new FatalError(failureText(migration, error as pg.DatabaseError), error);
   }
   await session.query('insert into migrations (number, name, sha256) values ($1, $2, $3)', [
     migration.number,

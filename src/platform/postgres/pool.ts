@@ -83,7 +83,11 @@ export function createPool(options: PoolOptions): Database {
   let statements = 0;
   let closing: Promise<void> | undefined;
 
-  async function run<Row extends object>(on: pg.Pool | pg.PoolClient, statement: string | Statement, values?: readonly unknown[]) {
+  async function run<Row extends object>(
+    on: pg.Pool | pg.PoolClient,
+    statement: string | Statement,
+    values?: readonly unknown[],
+  ) {
     statements += 1;
     try {
       const { rows, rowCount } = await on.query<Row & pg.QueryResultRow>(queryConfig(statement, values));

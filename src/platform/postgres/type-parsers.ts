@@ -3,16 +3,22 @@ import pg from 'pg';
 
 const INT8_OID = 20;
 const INT8_ARRAY_OID = 1016;
-const TEXT_FORMAT = 'text';
 
-/** Handed to each connection: `int8` as a number, all else as the driver does it (`timestamptz` is a Date, `bytea` a Buffer). */
-export const typeParsers: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format: 'text' | 'binary' = TEXT_FORMAT) => {
-    if (oid === INT8_OID && format === TEXT_FORMAT) return parseInt8;
-    if (oid === INT8_ARRAY_OID && format === TEXT_FORMAT) return parseInt8Array;
-    return pg.types.getTypeParser(oid, format as "text") as unknown;
-  }) as typeof pg.types.getTypeParser,
-};
+type Format = 'text' | 'binary';
+type Parser = (value: string) => unknown;
+type NestedTexts = (string | null | NestedTexts)[];
+
+/** The driver's own table; its type does not know the types of arrays. */
+const driverParser = pg.types.getTypeParser as (oid: number, format: Format) => Parser;
+
+/** Handed to each connection: `int8` as a number, all else as the driver does it (`timestamptz` a Date, `bytea` a Buffer). */
+export const typeParsers: pg.CustomTypesConfig = { getTypeParser: parserOf as typeof pg.types.getTypeParser };
+
+function parserOf(oid: number, format: Format = 'text'): Parser {
+  if (oid === INT8_OID && format === 'text') return parseInt8;
+  if (oid === INT8_ARRAY_OID && format === 'text') return parseInt8Array;
+  return driverParser(oid, format);
+}
 
 /** Sequence numbers are hashed and signed: a rounded one must never pass for the real one. */
 function parseInt8(text: string): number {
@@ -23,12 +29,9 @@ function parseInt8(text: string): number {
   return value;
 }
 
-function parseInt8Array(text: string): unknown {
-  const parseArray = pg.types.getTypeParser(INT8_ARRAY_OID as number, TEXT_FORMAT) as (text: string) => NestedTexts;
-  return numbersOf(parseArray(text));
+function parseInt8Array(text: string): unknown[] {
+  return numbersOf(driverParser(INT8_ARRAY_OID, 'text')(text) as NestedTexts);
 }
-
-type NestedTexts = (string | null | NestedTexts)[];
 
 function numbersOf(texts: NestedTexts): unknown[] {
   return texts.map((text) => (text === null ? null : Array.isArray(text) ? numbersOf(text) : parseInt8(text)));

@@ -1,0 +1,153 @@
+/** Statements of the collector. */
+
+import type { RecordArrays } from '../ledger/audit-logger.ts';
+import type { Queryable } from '../platform/postgres/pool.ts';
+import { resultColumns, resultsCall, type EndedAttempt } from '../tasks/results.ts';
+import { moveCall, moveColumns, type Move } from '../tasks/transition.ts';
+import type { LiveTask } from './outcome.ts';
+
+/** Live tasks by id, with what decides about a retry. */
+export async function readLiveTasks(db: Queryable, taskIds: readonly string[]): Promise<Map<string, LiveTask>> {
+  if (taskIds.length === 0) return new Map();
+  const found = await db.query<LiveTask>({
+    name: 'read_live_tasks',
+    text: `select q.task_id, q.state, q.attempt, q.tries, q.node_id, q.manifest, t.effects, t.max_attempts,
+                  t.retry_initial_s, t.retry_max_s, c.task_id is not null as is_cancel_requested
+             from unnest($1::uuid[]) p (task_id)
+             join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id
+             left join cancel_requests c on c.task_id = q.task_id`,
+    values: [taskIds],
+  });
+  return new Map(found.rows.map((row) => [row.task_id, row]));
+}
+
+/** A receipt as evidence. Hash as lower-case hex. */
+export interface ReceiptRow {
+  jti: string;
+  sha256: string;
+  node_id: string;
+  boot_id: string;
+  seq: number;
+  record_id: string;
+  jws: string;
+}
+
+const text = `select insert_receipts($1, $2, $3, $4, $5, $6, $7), ${resultsCall(8, moveCall(24))},
+  append_records($36, $37, $38, $39, $40, $41, $42, $43, $44)`;
+
+/**
+ * Stores receipts, moves their tasks, keeps the results and appends the records: all or nothing. `moves` and `ended` tell of the
+ * same attempts, in the same order. Fails with WR002 and task ids, or WR004 and jtis.
+ */
+export async function commitReceipts(
+  db: Queryable,
+  receipts: readonly ReceiptRow[],
+  ended: readonly EndedAttempt[],
+  moves: readonly Move[],
+  records: RecordArrays,
+): Promise<void> {
+  await db.query({
+    name: 'commit_receipts',
+    text,
+    values: [
+      receipts.map(({ jti }) => jti),
+      receipts.map(({ sha256 }) => `\\x${sha256}`),
+      receipts.map(({ node_id }) => node_id),
+      receipts.map(({ boot_id }) => boot_id),
+      receipts.map(({ seq }) => seq),
+      receipts.map(({ record_id }) => record_id),
+      receipts.map(({ jws }) => Buffer.from(jws, 'latin1')),
+      ...resultColumns(ended),
+      ...moveColumns(moves),
+      ...records,
+    ],
+  });
+}
+
+/** An order that is out with a node. */
+export interface OutstandingOrder {
+  task_id: string;
+  attempt: number;
+  state: string;
+  node_id: string;
+  manifest: string;
+  issued_at: Date;
+  expires_at: Date;
+}
+
+const outstanding = `select q.task_id, q.attempt, q.state, m.node_id, m.jti as manifest, m.issued_at, m.expires_at
+   from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
+   join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti`;
+
+/** Orders that a node should have in hand, oldest manifest first. */
+export async function readOrdersOfNode(db: Queryable, nodeId: string): Promise<OutstandingOrder[]> {
+  const found = await db.query<OutstandingOrder>({
+    name: 'read_orders_of_node',
+    text: `${outstanding} where m.node_id = $1 and m.open > 0 and q.state in ('dispatched', 'running') order by m.issued_at, m.jti`,
+    values: [nodeId],
+  });
+  return found.rows;
+}
+
+/** Orders whose node's lease is over, and whose manifest no node would start any more. */
+export async function readLostOrders(db: Queryable, skewS: number, limit: number): Promise<OutstandingOrder[]> {
+  const found = await db.query<OutstandingOrder>({
+    name: 'read_lost_orders',
+    text: `${outstanding} join nodes n on n.node_id = m.node_id
+            where m.open > 0 and q.state in ('dispatched', 'running') and n.lease_until < now()
+              and m.expires_at + make_interval(secs => $1) < now() order by m.issued_at, m.jti limit $2`,
+    values: [skewS, limit],
+  });
+  return found.rows;
+}
+
+/** How many orders each node has in hand by the database. */
+export async function countInFlight(db: Queryable): Promise<Map<string, number>> {
+  const found = await db.query<{ node_id: string; n: number }>({
+    name: 'count_in_flight',
+    text: `select m.node_id, count(*) as n from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
+             join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti
+            where m.open > 0 and q.state in ('dispatched', 'running') group by m.node_id`,
+    values: [],
+  });
+  return new Map(found.rows.map(({ node_id, n }) => [node_id, n]));
+}
+
+/** Manifests with the payloads of their orders, to be sent again. */
+export async function readManifests(
+  db: Queryable,
+  jtis: readonly string[],
+): Promise<{ jti: string; node_id: string; jws: string; payloads: Buffer[] }[]> {
+  const found = await db.query<{ jti: string; node_id: string; jws: Buffer; payloads: Buffer[] }>({
+    name: 'read_manifests',
+    text: `select m.jti, m.node_id, m.jws, array_agg(t.payload order by o.n) as payloads
+             from manifests m cross join lateral unnest(m.task_ids) with ordinality o (task_id, n)
+             join tasks t on t.task_id = o.task_id where m.jti = any ($1::uuid[]) group by m.jti`,
+    values: [jtis],
+  });
+  return found.rows.map((row) => ({ ...row, jws: row.jws.toString('latin1') }));
+}
+
+const lostText = `select ${resultsCall(1, moveCall(17))}, insert_task_records($29, $30),
+  append_records($31, $32, $33, $34, $35, $36, $37, $38, $39)`;
+
+/** Moves tasks whose attempts are lost, keeps the ends of those attempts, and appends the records. */
+export async function commitLost(
+  db: Queryable,
+  ended: readonly EndedAttempt[],
+  moves: readonly Move[],
+  taskRecords: readonly { task_id: string; record_id: string }[],
+  records: RecordArrays,
+): Promise<void> {
+  await db.query({
+    name: 'commit_lost',
+    text: lostText,
+    values: [
+      ...resultColumns(ended),
+      ...moveColumns(moves),
+      taskRecords.map(({ task_id }) => task_id),
+      taskRecords.map(({ record_id }) => record_id),
+      ...records,
+    ],
+  });
+}

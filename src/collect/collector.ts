@@ -1,0 +1,153 @@
+/** Takes receipts from the queue: verified, committed, then acknowledged. */
+
+import type { Broker, Consumer, Delivery } from '../domain/broker.ts';
+import type { Clock } from '../domain/clock.ts';
+import { receiptMessage, receiptsQueue, refusalMessage } from '../domain/queues.ts';
+import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
+import type { Database } from '../platform/postgres/pool.ts';
+import { raised } from '../platform/postgres/raised.ts';
+import { sha256Hex } from '../proof/hash.ts';
+import { ProofError } from '../proof/proof-error.ts';
+import { commitReceipts, readLiveTasks } from './collect-sql.ts';
+import { openReceipt, type FindNodeKey, type OpenReceipt } from './open-receipt.ts';
+import { openRefusal } from './open-refusal.ts';
+import { planCollection, type Collection } from './plan-collection.ts';
+
+/** Messages out with one orchestrator at most: some transactions' worth. */
+const prefetch = 32;
+/** Receipts in one transaction at most. */
+const roundMax = 16;
+
+export interface CollectorOptions {
+  database: Database;
+  broker: Broker;
+  audit: AuditLogger;
+  clock: Clock;
+  findNodeKey: FindNodeKey;
+  random: () => number;
+  /** Called after each commit: results by node, tasks that ended, and tasks that can go again at once. */
+  onCollected: (collected: { byNode: Map<string, number>; ended: string[]; ready: string[] }) => void;
+  onRefused: (reason: string) => void;
+}
+
+/**
+ * Owns the consumer of `writ.receipts`. Every orchestrator may collect: the attempt number is the fence. A message is
+ * acknowledged after its commit; one that comes again is known by its `jti` and changes nothing.
+ */
+export class Collector {
+  readonly #options: CollectorOptions;
+  #waiting: Delivery[] = [];
+  #consumer: Consumer | undefined;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to consume; `onWork` is called when something has arrived for `runOnce`, `onLost` when the consumer is gone. */
+  async start(onWork: () => void, onLost: () => void): Promise<void> {
+    this.#consumer = await this.#options.broker.consume(receiptsQueue, {
+      prefetch,
+      onDeliveries: (deliveries) => {
+        this.#waiting.push(...deliveries);
+        onWork();
+      },
+      onCancelled: () => {
+        this.#consumer = undefined;
+        this.#waiting = [];
+        onLost();
+      },
+    });
+  }
+
+  async stop(): Promise<void> {
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    this.#waiting = [];
+    await consumer?.cancel();
+  }
+
+  /** Commits what has arrived. True where more waits. What could not be committed stays and is tried again. */
+  async runOnce(): Promise<boolean> {
+    const deliveries = this.#waiting.slice(0, roundMax);
+    const consumer = this.#consumer;
+    if (deliveries.length === 0 || consumer === undefined) return false;
+    const receipts = await this.#open(deliveries);
+    await this.#commit(receipts);
+    if (this.#consumer !== consumer) return false;
+    this.#waiting = this.#waiting.slice(deliveries.length);
+    consumer.ack(deliveries);
+    return this.#waiting.length > 0;
+  }
+
+  async #open(deliveries: readonly Delivery[]): Promise<OpenReceipt[]> {
+    const receipts = new Map<string, OpenReceipt>();
+    const records: RecordDraft[] = [];
+    for (const delivery of deliveries) {
+      try {
+        if (delivery.type === refusalMessage) {
+          records.push(openRefusal(delivery, this.#options.findNodeKey));
+        } else if (delivery.type === receiptMessage) {
+          const receipt = openReceipt(delivery, this.#options.findNodeKey);
+          receipts.set(receipt.payload.jti, receipt);
+        } else {
+          throw new ProofError('bad_type', 'neither a receipt nor a refusal');
+        }
+      } catch (error) {
+        if (!(error instanceof ProofError)) throw error;
+        this.#options.onRefused(error.code);
+        records.push(refusedRecord(delivery, error));
+      }
+    }
+    await this.#options.audit.append(this.#options.database, records);
+    return [...receipts.values()];
+  }
+
+  async #commit(opened: readonly OpenReceipt[]): Promise<void> {
+    const { database, audit, clock, random } = this.#options;
+    let receipts = [...opened];
+    // Success is taken on trust at first, since the commit checks every task: so the common case is one round trip.
+    const read = new Set(
+      receipts.flatMap(({ payload }) => payload.results.filter((r) => r.status !== 'succeeded').map((r) => r.task_id)),
+    );
+    while (receipts.length > 0) {
+      const live = await readLiveTasks(database, [...read]);
+      const isUnread = (taskId: string): boolean => !read.has(taskId);
+      const collection = planCollection(receipts, { live, isUnread, nowMs: clock.now(), random });
+      try {
+        await commitReceipts(database, collection.receipts, collection.ended, collection.moves, audit.arrays(collection.records));
+        this.#report(collection);
+        return;
+      } catch (error) {
+        const failure = raised(error);
+        if (failure?.code === 'WR002') {
+          for (const taskId of failure.detail.split(' ')) read.add(taskId);
+        } else if (failure?.code === 'WR004') {
+          const known = new Set(failure.detail.split(' '));
+          receipts = receipts.filter(({ payload }) => !known.has(payload.jti));
+        } else {
+          throw error;
+        }
+      }
+    }
+  }
+
+  #report({ ended, handedBack }: Collection): void {
+    const byNode = new Map<string, number>();
+    const endedTasks: string[] = [];
+    for (const { node_id, state, task_id } of ended) {
+      if (node_id != null) byNode.set(node_id, (byNode.get(node_id) ?? 0) + 1);
+      if (state !== null) endedTasks.push(task_id);
+    }
+    this.#options.onCollected({ byNode, ended: endedTasks, ready: handedBack });
+  }
+}
+
+/** What does not verify is kept out, and the log says that it came. */
+function refusedRecord(delivery: Delivery, error: ProofError): RecordDraft {
+  return {
+    type: 'receipt.refuse',
+    outcome: 'deny',
+    reason: error.code,
+    data: { message_sha256: sha256Hex(delivery.body), bytes: delivery.body.length },
+  };
+}

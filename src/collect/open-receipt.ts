@@ -1,0 +1,66 @@
+/** Opens a message from a node: verifies the receipt, and that what travels beside it is what was signed. */
+
+import type { Delivery } from '../domain/broker.ts';
+import { AppError } from '../domain/error.ts';
+import { decodeFrame } from '../domain/frame.ts';
+import { sha256Hex } from '../proof/hash.ts';
+import { ProofError, prove } from '../proof/proof-error.ts';
+import type { PublicKey } from '../proof/public-key.ts';
+import { verifyReceipt, type ReceiptPayload, type Result } from '../proof/receipt.ts';
+
+/** One result with its bytes. `output` is the beginning where the whole was longer. */
+export interface OpenResult {
+  result: Result;
+  output: Buffer | null;
+  metadata: Buffer | null;
+  isRetryable: boolean;
+}
+
+export interface OpenReceipt {
+  jws: string;
+  sha256: string;
+  payload: ReceiptPayload;
+  results: OpenResult[];
+}
+
+/** Finds the key of a node by its thumbprint, and whose it is. */
+export type FindNodeKey = (kid: string) => { nodeId: string; key: PublicKey } | undefined;
+
+/** Throws a ProofError whose code is the reason to record; the message is controlled by whoever may write the queue. */
+export function openReceipt(delivery: Delivery, findKey: FindNodeKey): OpenReceipt {
+  const { jws, blobs } = decode(delivery.body);
+  const payload = verifyReceipt(jws, findKey);
+  prove(blobs.length === payload.results.length * 2, 'bad_frame', 'another number of parts than results');
+  const results = payload.results.map((result, i) => openResult(result, blobs[i * 2] ?? null, blobs[i * 2 + 1] ?? null));
+  return { jws, sha256: sha256Hex(jws), payload, results };
+}
+
+function decode(body: Uint8Array): ReturnType<typeof decodeFrame> {
+  try {
+    return decodeFrame(body);
+  } catch (error) {
+    if (error instanceof AppError) throw new ProofError('bad_frame', error.message);
+    throw error;
+  }
+}
+
+function openResult(result: Result, output: Buffer | null, metadata: Buffer | null): OpenResult {
+  prove((output === null) === (result.output_sha256 === null), 'bad_output', 'output without hash, or hash without output');
+  if (output !== null) {
+    const wholeBytes = result.output_bytes ?? 0;
+    prove(output.length <= wholeBytes, 'bad_output', 'more output than was signed');
+    prove(output.length < wholeBytes || sha256Hex(output) === result.output_sha256, 'bad_output', 'another output than was signed');
+  }
+  prove((metadata === null) === (result.metadata_sha256 === null), 'bad_metadata', 'metadata without hash, or hash without metadata');
+  prove(metadata === null || sha256Hex(metadata) === result.metadata_sha256, 'bad_metadata', 'other metadata than was signed');
+  return { result, output, metadata, isRetryable: result.status === 'failed' && isRetryable(metadata) };
+}
+
+function isRetryable(metadata: Buffer | null): boolean {
+  if (metadata === null) return false;
+  try {
+    return (JSON.parse(metadata.toString('utf8')) as { retryable?: unknown } | null)?.retryable === true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,55 @@
+/** The body of a message that carries a JWS and, beside it, exact bytes that it binds by hash. */
+
+import { AppError } from './error.ts';
+
+/**
+ * Layout: uint32 big-endian length of the JWS, the JWS in ASCII, then for each blob its uint32 big-endian length and its bytes.
+ * A length of 0xFFFFFFFF stands for a blob that is absent.
+ */
+export interface Frame {
+  jws: string;
+  blobs: (Buffer | null)[];
+}
+
+const absent = 0xffffffff;
+
+export function encodeFrame(jws: string, blobs: readonly (Buffer | null)[]): Buffer {
+  let length = 4 + jws.length;
+  for (const blob of blobs) length += 4 + (blob?.length ?? 0);
+  const bytes = Buffer.allocUnsafe(length);
+  let at = bytes.writeUInt32BE(jws.length, 0);
+  at += bytes.write(jws, at, 'latin1');
+  for (const blob of blobs) {
+    at = bytes.writeUInt32BE(blob === null ? absent : blob.length, at);
+    if (blob !== null) at += blob.copy(bytes, at);
+  }
+  return bytes;
+}
+
+/** Fails `invalid` where the lengths do not add up. The blobs share memory with `bytes`, which an attacker may have written. */
+export function decodeFrame(bytes: Uint8Array): Frame {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const blobs: (Buffer | null)[] = [];
+  const first = readPart(buffer, 0);
+  if (first.part === null) throw badFrame();
+  let { end } = first;
+  while (end < buffer.length) {
+    const next = readPart(buffer, end);
+    blobs.push(next.part);
+    end = next.end;
+  }
+  return { jws: first.part.toString('latin1'), blobs };
+}
+
+function readPart(buffer: Buffer, at: number): { part: Buffer | null; end: number } {
+  if (at + 4 > buffer.length) throw badFrame();
+  const length = buffer.readUInt32BE(at);
+  if (length === absent) return { part: null, end: at + 4 };
+  const end = at + 4 + length;
+  if (end > buffer.length) throw badFrame();
+  return { part: buffer.subarray(at + 4, end), end };
+}
+
+function badFrame(): AppError {
+  return new AppError('invalid', 'The message is not a frame of a JWS and its parts.', { reason: 'bad_frame' });
+}

@@ -1,0 +1,90 @@
+/** What nodes and orchestrators say to each other beside manifests and receipts: joining and heartbeats. */
+
+import { z } from 'zod';
+import { scope } from './scope.ts';
+
+const label = z.record(z.string().min(1).max(63), z.string().max(255));
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hex digits');
+const capabilities = z.array(z.strictObject({ tool: z.string().min(1).max(63), digest })).max(1000);
+const slots = z.int().min(0).max(10_000);
+
+/** An Ed25519 public key as JWK. */
+const receiptKey = z.strictObject({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string().length(43) });
+
+/** Body of `POST /api/v1/nodes/register`; the bearer token is a join token. */
+export const joinRequest = z.strictObject({
+  config: z.strictObject({
+    listen_addr: z.string().max(255),
+    backend_addr: z.string().max(255).optional(),
+    capabilities,
+  }),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9._-]{0,62}$/)
+    .optional(),
+  labels: label.optional(),
+  slots: slots.optional(),
+  receipt_key: receiptKey,
+});
+export type JoinRequest = z.infer<typeof joinRequest>;
+
+/** What a node works by; it comes with the join and with heartbeats when it has changed. */
+export const nodeConfig = z.object({ scopes: z.array(scope) });
+export type NodeConfig = z.infer<typeof nodeConfig>;
+
+const manifestKey = z.object({ kid: z.string(), jwk: z.record(z.string(), z.string()), until: z.iso.datetime().nullable() });
+
+/** Whom a node believes: the log, and the keys that sign manifests. */
+export const nodeTrust = z.object({ origin: z.string(), vkey: z.string(), manifest_keys: z.array(manifestKey) });
+export type NodeTrust = z.infer<typeof nodeTrust>;
+
+export const joinAnswer = z.object({
+  node_id: z.uuid(),
+  credential: z.string(),
+  heartbeat_interval_s: z.number(),
+  config: nodeConfig,
+  config_version: z.int(),
+  trust: nodeTrust,
+  broker: z.object({ queue: z.string(), receipts: z.string() }),
+});
+export type JoinAnswer = z.infer<typeof joinAnswer>;
+
+const bootSeq = z.strictObject({ boot_id: z.uuid(), seq: z.int().min(-1) });
+
+/** An attempt that a node has and whose receipt is not acknowledged. */
+const heldAttempt = z.strictObject({ task_id: z.uuid(), attempt: z.int().min(1), is_started: z.boolean() });
+export type HeldAttempt = z.infer<typeof heldAttempt>;
+
+/** Body of `POST /api/v1/nodes/{id}/heartbeat`. */
+export const heartbeat = z.strictObject({
+  boot_id: z.uuid(),
+  status: z.enum(['active', 'terminating']),
+  metrics: z.record(z.string().max(63), z.number()),
+  slots,
+  capabilities,
+  /** `sha256` is over the lines `<task_id> <attempt>\n` in ascending order of the task ids. */
+  attempts: z.strictObject({
+    count: z.int().min(0),
+    sha256: z.string().length(64),
+    list: z.array(heldAttempt).max(20_000).optional(),
+  }),
+  /** Last `seq` of this boot; -1 before the first receipt. */
+  receipts_seq: z.int().min(-1),
+  /** Earlier boots whose receipts still are in the spool, with their last `seq`. */
+  spooled_boots: z.array(bootSeq).max(1000),
+  config_version: z.int(),
+});
+export type Heartbeat = z.infer<typeof heartbeat>;
+
+export const heartbeatAnswer = z.object({
+  lease_until: z.iso.datetime(),
+  /** Receipts of this boot up to this `seq` have arrived, without a gap; -1 for none. */
+  receipts_through: z.int(),
+  receipts_through_boots: z.array(bootSeq),
+  list_attempts: z.boolean().optional(),
+  cancel: z.array(z.object({ task_id: z.uuid(), attempt: z.int() })).optional(),
+  config: nodeConfig.optional(),
+  config_version: z.int(),
+  trust: nodeTrust.optional(),
+});
+export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;

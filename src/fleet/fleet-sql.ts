@@ -1,0 +1,172 @@
+/** Statements on nodes and on the join tokens that make them. */
+
+import type { Queryable } from '../platform/postgres/pool.ts';
+import type { PublicJwk } from '../domain/signer.ts';
+
+export interface NodeRow {
+  node_id: string;
+  name: string;
+  status: 'active' | 'unhealthy' | 'gone';
+  slots: number;
+  labels: Record<string, string>;
+  capabilities: Record<string, string>;
+  kid: string;
+  jwk: PublicJwk;
+  credential_sha256: Buffer;
+  boot_id: string | null;
+  metrics: Record<string, number> | null;
+  registered_at: Date;
+  last_heartbeat: Date | null;
+  lease_until: Date;
+}
+
+const columns = `node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, boot_id, metrics,
+  registered_at, last_heartbeat, lease_until`;
+
+/** All nodes that have not gone. */
+export async function readNodes(db: Queryable): Promise<NodeRow[]> {
+  const found = await db.query<NodeRow>({
+    name: 'read_nodes',
+    text: `select ${columns} from nodes where status <> 'gone' order by node_id`,
+    values: [],
+  });
+  return found.rows;
+}
+
+export interface JoinToken {
+  token_id: string;
+  name: string;
+  used_by: string | null;
+}
+
+/** A join token that is good now, or was used within its time. Locks it: joins by one token go one after the other. */
+export async function lockJoinToken(tx: Queryable, sha256: Buffer): Promise<JoinToken | undefined> {
+  const found = await tx.query<JoinToken>({
+    name: 'lock_join_token',
+    text: `select token_id, name, used_by from tokens
+            where sha256 = $1 and kind = 'join' and revoked_at is null and expires_at > now() for update`,
+    values: [sha256],
+  });
+  return found.rows[0];
+}
+
+export async function useJoinToken(tx: Queryable, tokenId: string, nodeId: string): Promise<void> {
+  await tx.query({
+    name: 'use_join_token',
+    text: 'update tokens set used_by = $2, last_used_at = now() where token_id = $1',
+    values: [tokenId, nodeId],
+  });
+}
+
+export interface NewNode {
+  node_id: string;
+  name: string;
+  slots: number;
+  labels: Record<string, string>;
+  capabilities: Record<string, string>;
+  kid: string;
+  jwk: PublicJwk;
+  credential_sha256: Buffer;
+  join_token: string;
+  lease_s: number;
+}
+
+export async function insertNode(tx: Queryable, node: NewNode): Promise<void> {
+  await tx.query({
+    name: 'insert_node',
+    text: `insert into nodes (node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, join_token, lease_until)
+           values ($1, $2, 'active', $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))`,
+    values: [
+      node.node_id,
+      node.name,
+      node.slots,
+      JSON.stringify(node.labels),
+      JSON.stringify(node.capabilities),
+      node.kid,
+      JSON.stringify(node.jwk),
+      node.credential_sha256,
+      node.join_token,
+      node.lease_s,
+    ],
+  });
+}
+
+/** Gives a node another credential: its join is repeated by the holder of the same key. Undefined where the key is another. */
+export async function replaceCredential(
+  tx: Queryable,
+  nodeId: string,
+  kid: string,
+  credentialSha256: Buffer,
+): Promise<boolean> {
+  const updated = await tx.query({
+    name: 'replace_credential',
+    text: 'update nodes set credential_sha256 = $3 where node_id = $1 and kid = $2 and last_heartbeat is null',
+    values: [nodeId, kid, credentialSha256],
+  });
+  return updated.rowCount === 1;
+}
+
+/** Notes a heartbeat, renews the lease, and tells what the node was before. */
+export async function renewLease(
+  db: Queryable,
+  heartbeat: {
+    node_id: string;
+    boot_id: string;
+    metrics: Record<string, number>;
+    slots: number;
+    capabilities: Record<string, string>;
+    lease_s: number;
+  },
+): Promise<{ lease_until: Date; was: NodeRow['status']; boot_before: string | null } | undefined> {
+  const updated = await db.query<{ lease_until: Date; was: NodeRow['status']; boot_before: string | null }>({
+    name: 'renew_lease',
+    text: `update nodes n set last_heartbeat = now(), lease_until = now() + make_interval(secs => $5), boot_id = $2, metrics = $3,
+                  status = 'active', slots = $4, capabilities = $6
+             from (select node_id, status, boot_id from nodes where node_id = $1 and status <> 'gone' for update) b
+            where n.node_id = b.node_id returning n.lease_until, b.status as was, b.boot_id as boot_before`,
+    values: [
+      heartbeat.node_id,
+      heartbeat.boot_id,
+      JSON.stringify(heartbeat.metrics),
+      heartbeat.slots,
+      heartbeat.lease_s,
+      JSON.stringify(heartbeat.capabilities),
+    ],
+  });
+  return updated.rows[0];
+}
+
+/** Nodes that were heard of too long ago become unhealthy; answers which. */
+export async function markUnhealthy(db: Queryable, silentS: number): Promise<string[]> {
+  const updated = await db.query<{ node_id: string }>({
+    name: 'mark_unhealthy',
+    text: `update nodes set status = 'unhealthy' where status = 'active'
+              and coalesce(last_heartbeat, registered_at) < now() - make_interval(secs => $1) returning node_id`,
+    values: [silentS],
+  });
+  return updated.rows.map(({ node_id }) => node_id);
+}
+
+/** Sequence numbers of a boot's receipts that have arrived beyond `after`, ascending. */
+export async function readReceiptSeqs(db: Queryable, nodeId: string, bootId: string, after: number): Promise<number[]> {
+  const found = await db.query<{ seq: number }>({
+    name: 'read_receipt_seqs',
+    text: 'select seq from receipts where node_id = $1 and boot_id = $2 and seq > $3 order by seq limit 20000',
+    values: [nodeId, bootId, after],
+  });
+  return found.rows.map(({ seq }) => seq);
+}
+
+/** Requests to stop work of this node that still is its work; requests that are settled go. */
+export async function readCancelRequests(db: Queryable, nodeId: string): Promise<{ task_id: string; attempt: number }[]> {
+  const found = await db.query<{ task_id: string; attempt: number }>({
+    name: 'read_cancel_requests',
+    text: `with settled as (
+             delete from cancel_requests c where c.node_id = $1
+               and not exists (select from queue q where q.task_id = c.task_id and q.attempt = c.attempt))
+           select c.task_id, c.attempt from cancel_requests c join queue q on q.task_id = c.task_id and q.attempt = c.attempt
+            where c.node_id = $1 and q.state in ('dispatched', 'running')`,
+    values: [nodeId],
+  });
+  return found.rows;
+}

@@ -1,0 +1,128 @@
+/** The fleet as an orchestrator sees it: joins, heartbeats, health of nodes. */
+
+import { systemActor } from '../aaa/accounting.ts';
+import { countInFlight, readLostOrders } from '../collect/collect-sql.ts';
+import { loseAttempts } from '../collect/recover.ts';
+import type { Broker } from '../domain/broker.ts';
+import type { Clock } from '../domain/clock.ts';
+import type { HeartbeatAnswer, JoinAnswer, NodeTrust } from '../domain/node.ts';
+import { nodeQueue } from '../domain/queues.ts';
+import type { AuditLogger } from '../ledger/audit-logger.ts';
+import { readTrustedKeys } from '../ledger/trust.ts';
+import type { Database } from '../platform/postgres/pool.ts';
+import { clockSkewS } from '../proof/manifest.ts';
+import { markUnhealthy } from './fleet-sql.ts';
+import { answerHeartbeat } from './heartbeat.ts';
+import { joinFleet } from './join.ts';
+import { ReceiptsThrough } from './receipts-through.ts';
+import { NodeRegistry } from './registry.ts';
+
+/** Lost orders that are given up in one round at most. */
+const lostMax = 2000;
+
+export interface FleetOptions {
+  database: Database;
+  broker: Broker;
+  audit: AuditLogger;
+  clock: Clock;
+  random: () => number;
+  origin: string;
+  vkey: string;
+  processId: string;
+  heartbeatIntervalS: number;
+  heartbeatMisses: number;
+  leaseS: number;
+  /** Nodes joined, came back or fell silent. */
+  onNodesChanged: () => void;
+  /** Attempts of a node were given up; `ready` can go again at once. */
+  onLost: (nodeId: string, attempts: number, lost: { ready: string[]; ended: number }) => void;
+}
+
+export interface FleetContext extends FleetOptions {
+  registry: NodeRegistry;
+  receiptsThrough: ReceiptsThrough;
+  trust: () => Promise<NodeTrust>;
+  declareNode: (nodeId: string) => Promise<void>;
+}
+
+export class Fleet {
+  readonly registry: NodeRegistry;
+  readonly #context: FleetContext;
+
+  constructor(options: FleetOptions) {
+    this.registry = new NodeRegistry(options.database);
+    this.#context = {
+      ...options,
+      registry: this.registry,
+      receiptsThrough: new ReceiptsThrough(options.database),
+      trust: () => readTrust(options),
+      declareNode: (nodeId) => declareNodeQueue(options.broker, nodeId),
+    };
+  }
+
+  /** Registers a node by its join token. */
+  join(token: string, body: unknown, requestId: string): Promise<JoinAnswer> {
+    return joinFleet(token, body, requestId, this.#context);
+  }
+
+  heartbeat(token: string, nodeId: string, body: unknown): Promise<HeartbeatAnswer> {
+    return answerHeartbeat(token, nodeId, body, this.#context);
+  }
+
+  /** Makes sure that a node's queue is there. */
+  declareNode(nodeId: string): Promise<void> {
+    return this.#context.declareNode(nodeId);
+  }
+
+  /** What each node has in hand by the database. */
+  inFlight(): Promise<Map<string, number>> {
+    return countInFlight(this.#context.database);
+  }
+
+  /** Reads the nodes again, and marks those unhealthy that fell silent. For the leader, about once a second. */
+  async watch(): Promise<void> {
+    const { database, audit, heartbeatIntervalS, heartbeatMisses, processId } = this.#context;
+    const silent = await markUnhealthy(database, heartbeatIntervalS * heartbeatMisses);
+    await audit.append(
+      database,
+      silent.map((nodeId) => ({
+        type: 'node.status',
+        outcome: 'failure',
+        reason: 'heartbeats_missed',
+        actor: systemActor(processId),
+        target: { kind: 'node', id: nodeId },
+        data: { status: 'unhealthy' },
+      })),
+    );
+    await this.registry.load();
+    this.#context.onNodesChanged();
+  }
+
+  /**
+   * Gives up orders whose node's lease is over. For the leader, and only after it could have heard heartbeats for a whole lease:
+   * an outage of the control plane loses nobody's work. True where more may be lost.
+   */
+  async recover(): Promise<boolean> {
+    const lost = await readLostOrders(this.#context.database, clockSkewS, lostMax);
+    for (const nodeId of new Set(lost.map(({ node_id }) => node_id))) {
+      const orders = lost.filter(({ node_id }) => node_id === nodeId);
+      this.#context.onLost(nodeId, orders.length, await loseAttempts(orders, 'lease_over', this.#context));
+    }
+    return lost.length === lostMax;
+  }
+}
+
+async function readTrust({ database, origin, vkey }: FleetOptions): Promise<NodeTrust> {
+  const keys = await readTrustedKeys(database);
+  return {
+    origin,
+    vkey,
+    manifest_keys: keys
+      .filter(({ use }) => use === 'manifest')
+      .map(({ kid, jwk, trusted_until }) => ({ kid, jwk: { ...jwk }, until: trusted_until?.toISOString() ?? null })),
+  };
+}
+
+async function declareNodeQueue(broker: Broker, nodeId: string): Promise<void> {
+  await broker.declare({ exchanges: [], queues: [{ name: nodeQueue(nodeId), type: 'classic' }], bindings: [] });
+}

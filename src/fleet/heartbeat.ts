@@ -1,0 +1,114 @@
+/** Answers heartbeats: renews the lease, settles what a node has in hand, and passes on what it must know. */
+
+import { createHash } from 'node:crypto';
+import { parseApiKey } from '../aaa/api-key.ts';
+import { readOrdersOfNode, type OutstandingOrder } from '../collect/collect-sql.ts';
+import { loseAttempts, markRunning, republish } from '../collect/recover.ts';
+import { AppError } from '../domain/error.ts';
+import { heartbeat, type HeartbeatAnswer, type HeldAttempt, type Heartbeat } from '../domain/node.ts';
+import { clockSkewS } from '../proof/manifest.ts';
+import { fieldErrors } from '../tasks/plan.ts';
+import type { FleetContext } from './fleet.ts';
+import { readCancelRequests, renewLease } from './fleet-sql.ts';
+import { currentConfig } from './node-config.ts';
+
+/** Orders younger than this may still be on their way to the node while its heartbeat is on its way here. */
+const onTheWayMs = 5000;
+
+/** Handles one heartbeat; `token` and `body` are whatever came. */
+export async function answerHeartbeat(
+  token: string,
+  nodeId: string,
+  body: unknown,
+  context: FleetContext,
+): Promise<HeartbeatAnswer> {
+  const parsed = parseApiKey(token);
+  const node = parsed?.kind === 'node' ? await context.registry.findByCredential(parsed.sha256) : undefined;
+  if (node?.node_id !== nodeId) {
+    throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
+  }
+  const beat = parseBeat(body);
+  const renewed = await renewLease(context.database, {
+    node_id: nodeId,
+    boot_id: beat.boot_id,
+    metrics: beat.metrics,
+    slots: beat.status === 'active' ? beat.slots : 0,
+    capabilities: Object.fromEntries(beat.capabilities.map(({ tool, digest }) => [tool, digest])),
+    lease_s: context.leaseS,
+  });
+  if (renewed === undefined) {
+    throw new AppError('forbidden', 'This node has been removed.', { reason: 'node_gone' });
+  }
+  const isNewBoot = renewed.boot_before !== beat.boot_id;
+  if (isNewBoot || renewed.was !== 'active') {
+    await context.declareNode(nodeId);
+    await context.registry.load();
+    context.onNodesChanged();
+  }
+  const listAttempts = await settleAttempts(nodeId, beat, isNewBoot, context);
+  const { config, version } = await currentConfig(context.database);
+  return {
+    lease_until: renewed.lease_until.toISOString(),
+    receipts_through: await context.receiptsThrough.find(nodeId, beat.boot_id),
+    receipts_through_boots: await Promise.all(
+      beat.spooled_boots.map(async ({ boot_id }) => ({ boot_id, seq: await context.receiptsThrough.find(nodeId, boot_id) })),
+    ),
+    cancel: await readCancelRequests(context.database, nodeId),
+    config_version: version,
+    ...(listAttempts ? { list_attempts: true } : {}),
+    ...(version === beat.config_version ? {} : { config }),
+    trust: await context.trust(),
+  };
+}
+
+function parseBeat(body: unknown): Heartbeat {
+  const parsed = heartbeat.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new AppError('invalid', 'The heartbeat is not of the documented form.', {
+    reason: 'invalid_heartbeat',
+    errors: fieldErrors(parsed.error),
+  });
+}
+
+/** Compares what the node has with what it should have. True where its list is needed for that. */
+async function settleAttempts(
+  nodeId: string,
+  beat: Heartbeat,
+  isNewBoot: boolean,
+  context: FleetContext,
+): Promise<boolean> {
+  const orders = await readOrdersOfNode(context.database, nodeId);
+  const { list, sha256 } = beat.attempts;
+  if (list === undefined) return sha256 !== attemptsSha256(orders);
+  const held = new Map(list.map((attempt) => [`${attempt.task_id} ${attempt.attempt.toString()}`, attempt]));
+  await markRunning(
+    context.database,
+    orders.filter((order) => order.state === 'dispatched' && held.get(keyOf(order))?.is_started === true),
+  );
+  const nowMs = context.clock.now();
+  const missing = orders.filter(
+    (order) => !held.has(keyOf(order)) && (isNewBoot || order.issued_at.getTime() < nowMs - onTheWayMs),
+  );
+  await settleMissing(missing, nowMs, context);
+  return false;
+}
+
+/** Sends orders again that the node does not have, while it would still take them; gives the others back to the queue. */
+async function settleMissing(missing: readonly OutstandingOrder[], nowMs: number, context: FleetContext): Promise<void> {
+  const isOver = (order: OutstandingOrder): boolean => order.expires_at.getTime() + clockSkewS * 1000 < nowMs;
+  const again = new Set(missing.filter((order) => !isOver(order)).map(({ manifest }) => manifest));
+  if (again.size > 0) await republish(context.database, context.broker, [...again]);
+  const over = missing.filter(isOver);
+  if (over.length === 0) return;
+  context.onLost(over[0]?.node_id ?? '', over.length, await loseAttempts(over, 'not_received', context));
+}
+
+function keyOf({ task_id, attempt }: Pick<HeldAttempt, 'task_id' | 'attempt'>): string {
+  return `${task_id} ${attempt.toString()}`;
+}
+
+/** SHA-256 over the lines `<task_id> <attempt>\n` in ascending order of the task ids, as lower-case hex. */
+function attemptsSha256(orders: readonly OutstandingOrder[]): string {
+  const lines = orders.map(keyOf).sort();
+  return createHash('sha256').update(lines.map((line) => `${line}\n`).join('')).digest('hex');
+}

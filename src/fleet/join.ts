@@ -1,0 +1,115 @@
+/** Lets a node join by a single-use token: it gets its id, its credential, and whom to believe. */
+
+import { generateApiKey, parseApiKey } from '../aaa/api-key.ts';
+import { AppError } from '../domain/error.ts';
+import { newId, type NodeId } from '../domain/ids.ts';
+import { joinRequest, type JoinAnswer, type JoinRequest } from '../domain/node.ts';
+import { nodeQueue, receiptsQueue } from '../domain/queues.ts';
+import { trustKey } from '../ledger/trust.ts';
+import type { Transaction } from '../platform/postgres/pool.ts';
+import { importPublicKey, type PublicKey } from '../proof/public-key.ts';
+import { ProofError } from '../proof/proof-error.ts';
+import { fieldErrors } from '../tasks/plan.ts';
+import type { FleetContext } from './fleet.ts';
+import { insertNode, lockJoinToken, replaceCredential, useJoinToken, type JoinToken } from './fleet-sql.ts';
+import { currentConfig } from './node-config.ts';
+
+/** Slots of a node that does not say how many it has. */
+const slotsDefault = 8;
+
+/**
+ * Registers a node. The same token with the same key answers again, with a new credential in place of the one that was lost, until
+ * the first heartbeat; with another key it is refused. Joins by one token wait for each other: one wins.
+ */
+export async function joinFleet(token: string, body: unknown, requestId: string, context: FleetContext): Promise<JoinAnswer> {
+  const parsed = parseApiKey(token);
+  if (parsed?.kind !== 'join') throw unauthenticated();
+  const request = parseRequest(body);
+  const key = parseKey(request);
+  const credential = generateApiKey('node');
+  const credentialSha256 = parseApiKey(credential)?.sha256 ?? Buffer.alloc(0);
+  const nodeId = await context.database.transaction(async (tx) => {
+    const join = await lockJoinToken(tx, parsed.sha256);
+    if (join === undefined) throw unauthenticated();
+    if (join.used_by === null) return addNode(tx, { join, request, key, credentialSha256, requestId }, context);
+    if (await replaceCredential(tx, join.used_by, key.kid, credentialSha256)) return join.used_by;
+    throw new AppError('conflict', 'This join token was used by another node. Make a new one.', { reason: 'join_token_used' });
+  });
+  await context.declareNode(nodeId);
+  await context.registry.load();
+  context.onNodesChanged();
+  const { config, version } = await currentConfig(context.database);
+  return {
+    node_id: nodeId,
+    credential,
+    heartbeat_interval_s: context.heartbeatIntervalS,
+    config,
+    config_version: version,
+    trust: await context.trust(),
+    broker: { queue: nodeQueue(nodeId), receipts: receiptsQueue },
+  };
+}
+
+async function addNode(
+  tx: Transaction,
+  joining: { join: JoinToken; request: JoinRequest; key: PublicKey; credentialSha256: Buffer; requestId: string },
+  context: FleetContext,
+): Promise<string> {
+  const { join, request, key, credentialSha256, requestId } = joining;
+  const nodeId = newId<NodeId>();
+  const capabilities = Object.fromEntries(request.config.capabilities.map(({ tool, digest }) => [tool, digest]));
+  const name = request.name ?? join.name;
+  await insertNode(tx, {
+    node_id: nodeId,
+    name,
+    slots: request.slots ?? slotsDefault,
+    labels: request.labels ?? {},
+    capabilities,
+    kid: key.kid,
+    jwk: key.jwk,
+    credential_sha256: credentialSha256,
+    join_token: join.token_id,
+    lease_s: context.leaseS,
+  });
+  await useJoinToken(tx, join.token_id, nodeId);
+  await context.audit.append(tx, [
+    {
+      type: 'node.register',
+      outcome: 'success',
+      actor: { id: join.name, kind: 'node', auth: { method: 'join_token', credential_id: join.token_id } },
+      target: { kind: 'node', id: nodeId },
+      data: { name, kid: key.kid, tools: Object.keys(capabilities).sort() },
+      request_id: requestId,
+    },
+  ]);
+  await trustKey(tx, context.audit, {
+    kid: key.kid,
+    jwk: key.jwk,
+    use: 'node',
+    nodeId,
+    from: new Date(context.clock.now()),
+  });
+  return nodeId;
+}
+
+function parseRequest(body: unknown): JoinRequest {
+  const parsed = joinRequest.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new AppError('invalid', 'The join request is not of the documented form.', {
+    reason: 'invalid_join_request',
+    errors: fieldErrors(parsed.error),
+  });
+}
+
+function parseKey(request: JoinRequest): PublicKey {
+  try {
+    return importPublicKey(request.receipt_key);
+  } catch (error) {
+    if (!(error instanceof ProofError)) throw error;
+    throw new AppError('invalid', `The receipt key cannot be used: ${error.message}.`, { reason: 'invalid_receipt_key' });
+  }
+}
+
+function unauthenticated(): AppError {
+  return new AppError('unauthenticated', 'The join token is wrong, used up, expired or revoked.', { reason: 'unauthenticated' });
+}

@@ -1,0 +1,84 @@
+/** Ends tasks that no node has in hand: cancelled, expired, or their requester's standing is gone. */
+
+import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
+import { newId, type RecordId } from '../domain/ids.ts';
+import { raised } from '../platform/postgres/raised.ts';
+import type { Queryable } from '../platform/postgres/pool.ts';
+import { resultColumns, resultsCall } from './results.ts';
+import { moveCall, moveColumns } from './transition.ts';
+
+export interface QueuedTask {
+  task_id: string;
+  attempt: number;
+}
+
+export interface Ending {
+  state: 'cancelled' | 'expired';
+  /** Stable code, kept with the task. */
+  reason: string;
+  /** The record that tells of it, but for its target. */
+  record: Omit<RecordDraft, 'target' | 'id'>;
+}
+
+const recordTasksMax = 500;
+
+const text = `select ${resultsCall(13, moveCall(1))}, insert_task_records($29, $30),
+  append_records($31, $32, $33, $34, $35, $36, $37, $38, $39)`;
+
+/**
+ * Ends those of the tasks that still are waiting or queued under the given attempt, and answers them. A task that was never an
+ * order has no attempt to end: its end is kept under the next number. One statement, which commits by itself or joins `db`'s
+ * transaction; in a transaction a task that moved meanwhile fails it with WR002.
+ */
+export async function endQueuedTasks(
+  db: Queryable,
+  audit: AuditLogger,
+  tasks: readonly QueuedTask[],
+  ending: Ending,
+): Promise<QueuedTask[]> {
+  let open = [...tasks];
+  while (open.length > 0) {
+    try {
+      await endAll(db, audit, open, ending);
+      return open;
+    } catch (error) {
+      const failure = raised(error);
+      if (failure?.code !== 'WR002') throw error;
+      const moved = new Set(failure.detail.split(' '));
+      const rest = open.filter(({ task_id }) => !moved.has(task_id));
+      if (rest.length === open.length) throw error;
+      open = rest;
+    }
+  }
+  return open;
+}
+
+async function endAll(db: Queryable, audit: AuditLogger, tasks: readonly QueuedTask[], ending: Ending): Promise<void> {
+  const records: RecordDraft[] = [];
+  for (let i = 0; i < tasks.length; i += recordTasksMax) {
+    const ids = tasks.slice(i, i + recordTasksMax).map(({ task_id }) => task_id);
+    records.push({ ...ending.record, id: newId<RecordId>(), target: { kind: 'task', ids } });
+  }
+  const recordOf = (i: number): string => records[Math.floor(i / recordTasksMax)]?.id ?? '';
+  const { state, reason } = ending;
+  await db.query({
+    name: 'end_queued_tasks',
+    text,
+    values: [
+      ...moveColumns(tasks.map(({ task_id, attempt }) => ({ task_id, attempt, to: state }))),
+      ...resultColumns(
+        tasks.map(({ task_id, attempt }, i) => ({
+          task_id,
+          attempt: attempt + 1,
+          state,
+          status: null,
+          reason,
+          record_id: recordOf(i),
+        })),
+      ),
+      tasks.map(({ task_id }) => task_id),
+      tasks.map((_, i) => recordOf(i)),
+      ...audit.arrays(records),
+    ],
+  });
+}

@@ -1,0 +1,157 @@
+/** Statements that read tasks as they are now: the queue's row while one lives, else the end of its last attempt. */
+
+import type { TaskState } from '../domain/task-state.ts';
+import { isEndState } from '../domain/task-state.ts';
+import type { Effects } from '../proof/manifest.ts';
+import type { Queryable } from '../platform/postgres/pool.ts';
+
+/** A task with what became of it, as the tables have it. */
+export interface TaskViewRow {
+  task_id: string;
+  state: TaskState;
+  reason: string | null;
+  source: string;
+  tool: string;
+  action: string;
+  payload: Buffer;
+  required_role: string;
+  priority: number;
+  run_at: Date | null;
+  expires_at: Date | null;
+  timeout_s: number;
+  max_attempts: number;
+  retry_initial_s: number;
+  retry_max_s: number;
+  affinity: string | null;
+  constraints: Record<string, string>;
+  tags: string[] | null;
+  labels: Record<string, string> | null;
+  traceparent: string | null;
+  requested_by: string;
+  effects: Effects;
+  task_sha256: Buffer;
+  created_at: Date;
+  updated_at: Date;
+  attempt: number;
+  tries: number;
+  node_id: string | null;
+  manifest_sha256: Buffer | null;
+  started_at: Date | null;
+  ended_at: Date | null;
+}
+
+/** Starts that counted since the last redrive, of a task that has ended: what a live one counts in its queue row. */
+const endedTries = `(select count(*)::integer from results s
+   where s.task_id = t.task_id and s.status is not null and s.status <> 'not_started'
+     and not (s.status = 'refused' and s.error ->> 'code' = 'expired') and not (s.status = 'lost' and s.reason = 'not_received')
+     and s.attempt > coalesce((select max(b.attempt) from results b
+           where b.task_id = t.task_id and b.state is not null and b.attempt < r.attempt), 0))`;
+
+const columns = `t.task_id, coalesce(q.state, r.state) as state, coalesce(q.reason, r.reason) as reason, t.source, t.tool, t.action,
+  t.payload, t.required_role, t.priority, t.run_at, t.expires_at, t.timeout_s, t.max_attempts,
+  t.retry_initial_s, t.retry_max_s, t.affinity, n.constraints, t.tags, t.labels,
+  t.traceparent, t.requested_by, t.effects, t.task_sha256, t.created_at,
+  coalesce(q.updated_at, r.created_at, t.created_at) as updated_at, coalesce(q.attempt, r.attempt, 0) as attempt,
+  case when r.task_id is null then coalesce(q.tries, 0) else ${endedTries} end as tries,
+  coalesce(q.node_id, r.node_id) as node_id, m.sha256 as manifest_sha256, r.started_at,
+  case when r.task_id is not null then coalesce(r.ended_at, r.created_at) end as ended_at`;
+
+const joins = `join requirements n on n.requirement = t.requirement
+  left join queue q on q.task_id = t.task_id
+  left join lateral (select * from results e where e.task_id = t.task_id and e.state is not null and q.task_id is null
+                      order by e.attempt desc limit 1) r on true
+  left join manifests m on m.jti = coalesce(q.manifest, r.manifest)`;
+
+/** One task; undefined for an id that no task has. */
+export async function readTaskRow(db: Queryable, taskId: string): Promise<TaskViewRow | undefined> {
+  const found = await db.query<TaskViewRow>({
+    name: 'read_task',
+    text: `select ${columns} from tasks t ${joins} where t.task_id = $1`,
+    values: [taskId],
+  });
+  return found.rows[0];
+}
+
+/** What a list is narrowed to; members that are absent narrow nothing. */
+export interface TaskFilters {
+  state?: TaskState;
+  source?: string;
+  tool?: string;
+  action?: string;
+  requested_by?: string;
+  tag?: string;
+  labels?: Readonly<Record<string, string>>;
+  created_from?: Date;
+  created_to?: Date;
+}
+
+/**
+ * Tasks below an id, newest first. Without a name, so that each list is planned for its own filters and for the tables as they
+ * are now.
+ */
+export async function listTaskRows(
+  db: Queryable,
+  filters: TaskFilters,
+  before: string | null,
+  limit: number,
+): Promise<TaskViewRow[]> {
+  const values: unknown[] = [];
+  const bind = (value: unknown): string => `$${values.push(value).toString()}`;
+  const conditions = conditionsOf(filters, before, bind);
+  const text = `select ${columns} from (
+      select t.* from tasks t where ${conditions.join(' and ')} order by t.task_id desc limit ${bind(limit)}
+    ) t ${joins} order by t.task_id desc`;
+  return (await db.query<TaskViewRow>({ text, values })).rows;
+}
+
+function conditionsOf(filters: TaskFilters, before: string | null, bind: (value: unknown) => string): string[] {
+  const conditions = ['true'];
+  for (const column of ['source', 'tool', 'action', 'requested_by'] as const) {
+    const wanted = filters[column];
+    if (wanted !== undefined) conditions.push(`t.${column} = ${bind(wanted)}`);
+  }
+  if (filters.tag !== undefined) conditions.push(`t.tags @> ${bind(JSON.stringify([filters.tag]))}::jsonb`);
+  if (filters.labels !== undefined) conditions.push(`t.labels @> ${bind(JSON.stringify(filters.labels))}::jsonb`);
+  if (before !== null) conditions.push(`t.task_id < ${bind(before)}`);
+  const { created_from: from, created_to: to } = filters;
+  if (from !== undefined) {
+    conditions.push(`t.created_at >= ${bind(from)}`, `t.task_id >= ${bind(uuidAt(from.getTime() - idDriftMs))}`);
+  }
+  if (to !== undefined) {
+    conditions.push(`t.created_at < ${bind(to)}`, `t.task_id < ${bind(uuidAt(to.getTime() + idDriftMs))}`);
+  }
+  if (filters.state !== undefined) conditions.push(stateCondition(filters.state, before, bind));
+  return conditions;
+}
+
+/** The time inside an id is the process's clock when it was made; it differs from `created_at` by far less. */
+const idDriftMs = 60_000;
+
+/** The lowest UUIDv7 of a millisecond, so that the primary key serves ranges of time (RFC 9562 §5.7). */
+function uuidAt(ms: number): string {
+  const hex = Math.min(Math.max(0, ms), 0xffff_ffff_ffff).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}
+
+/**
+ * Each state is found by the table and the index that know it: what is out with nodes by open manifests, what ended without
+ * success by its partial index. Success is final, so one such result is enough.
+ */
+function stateCondition(state: TaskState, before: string | null, bind: (value: unknown) => string): string {
+  const bound = (column: string): string => (before === null ? '' : ` and ${column} < ${bind(before)}`);
+  if (state === 'waiting') {
+    return `t.task_id in (select q.task_id from queue q where q.wake_at is not null${bound('q.task_id')})`;
+  }
+  if (state === 'queued') return `exists (select from queue q where q.task_id = t.task_id and q.state = 'queued')`;
+  if (!isEndState(state)) {
+    return `t.task_id in (select q.task_id from manifests m cross join lateral unnest(m.task_ids) o (task_id)
+              join queue q on q.task_id = o.task_id and q.manifest = m.jti
+             where m.open > 0 and q.state = ${bind(state)}${bound('q.task_id')})`;
+  }
+  if (state === 'succeeded') {
+    return `exists (select from results r where r.task_id = t.task_id and r.state = 'succeeded')`;
+  }
+  return `t.task_id in (select r.task_id from results r where r.state = ${bind(state)} and r.state <> 'succeeded'${bound('r.task_id')}
+             and not exists (select from queue q where q.task_id = r.task_id)
+             and not exists (select from results l where l.task_id = r.task_id and l.attempt > r.attempt and l.state is not null))`;
+}

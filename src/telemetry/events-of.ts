@@ -1,0 +1,121 @@
+/** Turns audit records into events; pure. */
+
+import { createHash } from 'node:crypto';
+import type { EventType, TelemetryEvent } from '../domain/event.ts';
+import type { AuditRecord } from '../proof/record.ts';
+
+/** One event before it has its place. */
+interface Draft {
+  type: EventType;
+  target?: { kind: string; id: string };
+  status?: string;
+  attributes?: Record<string, unknown>;
+}
+
+const typesOfRecords: Readonly<Record<string, EventType>> = {
+  'task.submit': 'task.submitted',
+  'task.cancel': 'task.cancelled',
+  'task.expire': 'task.expired',
+  'task.redrive': 'task.redriven',
+  'task.settle': 'task.settled',
+  'attempt.lost': 'task.lost',
+  'manifest.issue': 'task.dispatched',
+  'auth.deny': 'auth.denied',
+  'token.create': 'token.changed',
+  'token.revoke': 'token.changed',
+  'scope.write': 'scope.changed',
+  'node.register': 'node.registered',
+  'node.status': 'node.status_changed',
+  'key.trust': 'key.trusted',
+  'key.retire': 'key.retired',
+  'manifest.refuse': 'manifest.refused',
+  'receipt.refuse': 'receipt.refused',
+  'receipt.late': 'receipt.late',
+  'audit.read': 'audit.accessed',
+  'audit.export': 'audit.accessed',
+  'log.heartbeat': 'audit.heartbeat',
+  'telemetry.dead': 'telemetry.undeliverable',
+};
+
+/**
+ * The events of one record, in order, of the types that are wanted. Every record has at least one event before the choice by
+ * type, so that what is missing can be seen.
+ */
+export function eventsOf(
+  record: AuditRecord,
+  previousSeq: number,
+  isWanted: (type: EventType) => boolean,
+): TelemetryEvent[] {
+  const drafts = draftsOf(record).filter(({ type }) => isWanted(type));
+  const actor = record.actor === undefined ? null : { id: record.actor.id, kind: record.actor.kind };
+  return drafts.map((draft, index) => ({
+    event_id: eventId(record.log, record.seq, index),
+    event_type: draft.type,
+    timestamp: record.ts,
+    actor,
+    target: draft.target ?? null,
+    status: draft.status ?? record.outcome,
+    attributes: {
+      audit_seq: record.seq,
+      previous_audit_seq: previousSeq,
+      index,
+      count: drafts.length,
+      ...(record.reason === undefined ? {} : { reason: record.reason }),
+      ...(record.request_id === undefined ? {} : { request_id: record.request_id }),
+      ...draft.attributes,
+    },
+  }));
+}
+
+function draftsOf(record: AuditRecord): Draft[] {
+  const { target } = record;
+  const data = (record.data ?? {}) as Record<string, unknown>;
+  if (record.type === 'receipt.accept') return acceptedDrafts(record, data);
+  const isDenied = record.type === 'task.submit' && record.outcome === 'deny';
+  const type = isDenied ? 'auth.denied' : (typesOfRecords[record.type] ?? 'audit.recorded');
+  const attributes = attributesOf(record, data);
+  if (target !== undefined && 'ids' in target && target.ids.length > 0) {
+    return target.ids.map((id) => ({ type, target: { kind: target.kind, id }, attributes }));
+  }
+  const one = target !== undefined && 'id' in target ? { target: { kind: target.kind, id: target.id } } : {};
+  return [{ type, ...one, attributes }];
+}
+
+function acceptedDrafts(record: AuditRecord, data: Record<string, unknown>): Draft[] {
+  const results = data.results as [string, number, string][];
+  const retried = new Set((data.retried as string[] | undefined) ?? []);
+  const nodeId = record.actor?.id;
+  return results.map(([id, attempt, status]) => ({
+    type: retried.has(id) ? 'task.retried' : 'task.finished',
+    target: { kind: 'task', id },
+    status,
+    attributes: { attempt, node_id: nodeId },
+  }));
+}
+
+/** What of a record's data consumers are told; the log has the rest. */
+function attributesOf(record: AuditRecord, data: Record<string, unknown>): Record<string, unknown> {
+  switch (record.type) {
+    case 'task.submit': {
+      const actions = (data.actions as string[] | undefined) ?? [];
+      return actions.length === 1 ? { action: actions[0] } : {};
+    }
+    case 'manifest.issue':
+      return { node_id: data.node_id, manifest_jti: data.jti };
+    case 'receipt.late':
+      return { results: data.results };
+    case 'auth.deny':
+      return data.stands_for === undefined ? {} : { stands_for: data.stands_for };
+    case 'node.status':
+      return { node_status: data.status };
+    default:
+      return typesOfRecords[record.type] === undefined ? { record_type: record.type } : {};
+  }
+}
+
+/** UUIDv8 (RFC 9562 §5.8) over SHA-256 of origin, seq and index, one a line. */
+function eventId(origin: string, seq: number, index: number): string {
+  const hex = createHash('sha256').update(`${origin}\n${seq.toString()}\n${index.toString()}\n`).digest('hex');
+  const variant = ((parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}

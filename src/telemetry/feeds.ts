@@ -1,0 +1,86 @@
+/** The two feeds of events: their queues, and the messages that carry events on each. */
+
+import type { OutgoingMessage, Topology } from '../domain/broker.ts';
+import type { TelemetryEvent } from '../domain/event.ts';
+
+/** Names on the broker; all are settings. */
+export interface TelemetryNames {
+  exchange: string;
+  routingKey: string;
+  queue: string;
+  deadLetterQueue: string;
+}
+
+export type Feed = 'events' | 'batches';
+
+export const batchesKey = 'telemetry.batches';
+/** Events in one message of the feed of batches, at most. */
+const batchMax = 500;
+
+/** What must be on the broker. `queueMaxLength` bounds a broker that keeps queues in memory: the rest waits in the log. */
+export function telemetryTopology(
+  names: TelemetryNames,
+  feeds: readonly Feed[],
+  limits: { queueMaxLength?: number } = {},
+): Topology {
+  const bound = limits.queueMaxLength === undefined ? {} : { maxLength: limits.queueMaxLength };
+  const deadLetter = { deadLetterExchange: '', deadLetterRoutingKey: names.deadLetterQueue };
+  const queues = feeds.map((feed) => (feed === 'events' ? names.queue : batchesKey));
+  return {
+    exchanges: [{ name: names.exchange, type: 'topic' }],
+    queues: [
+      ...queues.map((name) => ({ name, type: 'quorum' as const, ...deadLetter, ...bound })),
+      { name: names.deadLetterQueue, type: 'quorum' },
+    ],
+    bindings: queues.map((queue) => ({
+      exchange: names.exchange,
+      queue,
+      pattern: queue === batchesKey ? batchesKey : names.routingKey,
+    })),
+  };
+}
+
+/** A message, and the record that its last event tells of. */
+export interface FeedMessage {
+  message: OutgoingMessage;
+  audit_seq: number;
+}
+
+/** Messages that carry the events, in order; every event is in one of them. */
+export function feedMessages(feed: Feed, events: readonly TelemetryEvent[], names: TelemetryNames): FeedMessage[] {
+  return feed === 'events' ? events.map((event) => eventMessage(event, names)) : batchMessages(events, names);
+}
+
+function eventMessage(event: TelemetryEvent, names: TelemetryNames): FeedMessage {
+  return {
+    message: {
+      exchange: names.exchange,
+      routingKey: names.routingKey,
+      body: Buffer.from(JSON.stringify(event)),
+      messageId: event.event_id,
+      type: event.event_type,
+      contentType: 'application/json',
+    },
+    audit_seq: event.attributes.audit_seq,
+  };
+}
+
+function batchMessages(events: readonly TelemetryEvent[], names: TelemetryNames): FeedMessage[] {
+  const messages: FeedMessage[] = [];
+  for (let i = 0; i < events.length; i += batchMax) {
+    const batch = events.slice(i, i + batchMax);
+    messages.push({
+      message: {
+        exchange: names.exchange,
+        routingKey: batchesKey,
+        body: Buffer.from(batch.map((event) => `${JSON.stringify(event)}\n`).join('')),
+        messageId: batch[0]?.event_id ?? '',
+        type: 'telemetry.batch',
+        contentType: 'application/x-ndjson',
+        headers: { 'x-event-count': batch.length },
+      },
+      audit_seq: batch.at(-1)?.attributes.audit_seq ?? 0,
+    });
+  }
+  return messages;
+}

@@ -1,0 +1,97 @@
+/** Projects the audit log onto a feed: reads from the cursor, publishes, then moves the cursor. */
+
+import type { EventType, TelemetryEvent } from '../domain/event.ts';
+import type { AuditLogger } from '../ledger/audit-logger.ts';
+import { readLines } from '../ledger/log-sql.ts';
+import type { Database } from '../platform/postgres/pool.ts';
+import type { AuditRecord } from '../proof/record.ts';
+import { eventsOf } from './events-of.ts';
+import { feedMessages, type Feed, type TelemetryNames } from './feeds.ts';
+import { insertDeadEvents, moveCursor, readCursor, type Cursor } from './telemetry-sql.ts';
+import type { TelemetryPublisher } from './telemetry-publisher.ts';
+
+/** Records in one round at most, and events after which a round takes no further record. */
+const recordsMax = 256;
+const eventsMax = 2000;
+
+export interface TelemetryPipelineOptions {
+  database: Database;
+  audit: AuditLogger;
+  publisher: TelemetryPublisher;
+  term: number;
+  feed: Feed;
+  names: TelemetryNames;
+  isWanted: (type: EventType) => boolean;
+  onDead: (count: number) => void;
+}
+
+/**
+ * Belongs to one term. Delivery is at least once and in log order: a process that dies after the confirms and before the cursor
+ * moves makes the same events, with the same ids, go again.
+ */
+export class TelemetryPipeline {
+  readonly #options: TelemetryPipelineOptions;
+  #cursor: Cursor | undefined;
+
+  constructor(options: TelemetryPipelineOptions) {
+    this.#options = options;
+  }
+
+  /** One round. True where more waits. Fails `unavailable` while the broker does not take it; nothing is lost then. */
+  async runOnce(): Promise<boolean> {
+    const { database, feed, names, publisher, term } = this.#options;
+    const cursor = this.#cursor ?? (await readCursor(database, cursorName(feed)));
+    this.#cursor = undefined;
+    const lines = await readLines(database, cursor.next_seq, Number.MAX_SAFE_INTEGER, recordsMax);
+    if (lines.length === 0) {
+      this.#cursor = cursor;
+      return false;
+    }
+    const { events, next } = this.#project(lines, cursor);
+    const messages = feedMessages(feed, events, names);
+    const refused = messages.length === 0 ? [] : await publisher.publish(messages);
+    if (refused.length > 0) await this.#bury(refused);
+    await moveCursor(database, term, cursorName(feed), next);
+    this.#cursor = next;
+    return next.next_seq < cursor.next_seq + recordsMax ? next.next_seq <= (lines.at(-1)?.seq ?? 0) : true;
+  }
+
+  #project(lines: readonly { seq: number; line: Buffer }[], cursor: Cursor): { events: TelemetryEvent[]; next: Cursor } {
+    const events: TelemetryEvent[] = [];
+    const next = { ...cursor };
+    for (const { seq, line } of lines) {
+      const record = JSON.parse(line.toString('utf8')) as AuditRecord;
+      const told = eventsOf(record, next.last_seq ?? -1, this.#options.isWanted);
+      for (const event of told) events.push(event);
+      next.next_seq = seq + 1;
+      if (told.length > 0) next.last_seq = seq;
+      if (events.length >= eventsMax) break;
+    }
+    return { events, next };
+  }
+
+  async #bury(refused: Awaited<ReturnType<TelemetryPublisher['publish']>>): Promise<void> {
+    const { database, audit, feed, onDead } = this.#options;
+    const dead = refused.map(({ refused: { message, audit_seq }, reason, attempts }) => ({
+      feed,
+      audit_seq,
+      message_id: message.messageId,
+      type: message.type,
+      body: Buffer.from(message.body),
+      reason,
+      attempts,
+    }));
+    const reason = dead[0]?.reason ?? 'refused';
+    // The notice of undeliverable events may be undeliverable too; that is not announced again.
+    const isNotice = dead.every(({ type }) => type === 'telemetry.undeliverable');
+    const data = { feed, messages: dead.length };
+    const records = audit.arrays(isNotice ? [] : [{ type: 'telemetry.dead', outcome: 'failure', reason, data }]);
+    await insertDeadEvents(database, dead, records);
+    onDead(dead.length);
+  }
+}
+
+/** Name of a feed's cursor. */
+export function cursorName(feed: Feed): string {
+  return `telemetry.${feed}`;
+}

@@ -1,0 +1,108 @@
+/** Tells the orchestrator at an interval that this node lives, what it has in hand, and takes what is answered. */
+
+import { createHash } from 'node:crypto';
+import { cpus, freemem, loadavg, totalmem } from 'node:os';
+import type { BootId } from '../domain/ids.ts';
+import type { Heartbeat, HeartbeatAnswer, HeldAttempt } from '../domain/node.ts';
+import type { ControlLink } from './control-link.ts';
+import type { ExecutionWorker } from './execution-worker.ts';
+import type { Journal } from './journal.ts';
+import type { Receipts } from './receipts.ts';
+
+export interface HeartbeatsOptions {
+  link: ControlLink;
+  credential: string;
+  nodeId: string;
+  bootId: BootId;
+  intervalS: number;
+  slots: number;
+  capabilities: { tool: string; digest: string }[];
+  journal: Journal;
+  receipts: Receipts;
+  worker: ExecutionWorker;
+  configVersion: () => number;
+  onAnswer: (answer: HeartbeatAnswer) => Promise<void>;
+  onFailure: (error: unknown) => void;
+}
+
+/** Owns the rhythm. A heartbeat that fails is made up for by the next; the lease bears several. */
+export class Heartbeats {
+  readonly #options: HeartbeatsOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+  #through = -1;
+
+  constructor(options: HeartbeatsOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.beat().catch(this.#options.onFailure), this.#options.intervalS * 1000);
+  }
+
+  /** Ends the rhythm after a last heartbeat that says so. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#beating?.catch(() => undefined);
+    await this.#exchange({ withList: false, status: 'terminating' }).catch(this.#options.onFailure);
+  }
+
+  /** One heartbeat now; concurrent calls share it. `withList` tells each attempt in hand. */
+  beat(options: { withList?: boolean } = {}): Promise<void> {
+    this.#beating ??= this.#exchange({ withList: options.withList ?? false, status: 'active' }).finally(
+      () => (this.#beating = undefined),
+    );
+    return this.#beating;
+  }
+
+  async #exchange({ withList, status }: { withList: boolean; status: Heartbeat['status'] }): Promise<void> {
+    const { link, credential, nodeId, receipts, worker, onAnswer } = this.#options;
+    const answer = await link.heartbeat(credential, nodeId, this.#compose(withList, status));
+    await this.#acknowledge(answer);
+    for (const { task_id, attempt } of answer.cancel ?? []) worker.cancel(task_id, attempt);
+    await onAnswer(answer);
+    if (answer.list_attempts === true && status === 'active') {
+      await link.heartbeat(credential, nodeId, this.#compose(true, status));
+    }
+    // No progress since the last heartbeat means that something was dropped on the way.
+    if (answer.receipts_through < receipts.seq && answer.receipts_through === this.#through) {
+      await receipts.resend(answer.receipts_through);
+    }
+    this.#through = answer.receipts_through;
+  }
+
+  async #acknowledge(answer: HeartbeatAnswer): Promise<void> {
+    const { journal, bootId } = this.#options;
+    for (const { boot_id, seq } of answer.receipts_through_boots) await journal.acknowledge(boot_id, seq);
+    await journal.acknowledge(bootId, answer.receipts_through);
+  }
+
+  #compose(withList: boolean, status: Heartbeat['status']): Heartbeat {
+    const { bootId, slots, capabilities, journal, receipts, worker, configVersion } = this.#options;
+    const held = journal.orders.map(({ task_id, attempt, state }): HeldAttempt => {
+      return { task_id, attempt, is_started: state !== 'received' };
+    });
+    const lines = held.map(({ task_id, attempt }) => `${task_id} ${attempt.toString()}\n`).sort();
+    const earlier = new Map(journal.spool.filter((r) => r.boot_id !== bootId).map((r) => [r.boot_id, r.seq]));
+    return {
+      boot_id: bootId,
+      status,
+      metrics: {
+        cpu: Math.min(1, (loadavg()[0] ?? 0) / cpus().length),
+        memory: 1 - freemem() / totalmem(),
+        load: loadavg()[0] ?? 0,
+        slots_used: worker.busy,
+      },
+      slots,
+      capabilities,
+      attempts: {
+        count: held.length,
+        sha256: createHash('sha256').update(lines.join('')).digest('hex'),
+        ...(withList ? { list: held } : {}),
+      },
+      receipts_seq: receipts.seq,
+      spooled_boots: [...earlier].map(([boot_id, seq]) => ({ boot_id, seq })),
+      config_version: configVersion(),
+    };
+  }
+}

@@ -1,0 +1,142 @@
+/** An append-only file of checked entries: what was written before a sync is there after a crash, whole or not at all. */
+
+import { open, readFile, rename, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { createBatcher, type Batcher } from '../platform/batch.ts';
+
+/** One entry: a kind and its bytes. On disk: uint32 big-endian length of what follows the checksum, uint32 CRC-32, kind, bytes. */
+export interface JournalEntry {
+  kind: number;
+  bytes: Buffer;
+}
+
+const headerBytes = 8;
+/** Entries are messages at most: larger lengths are damage. */
+const entryMaxBytes = 64 * 1024 * 1024;
+
+interface Write {
+  entries: readonly JournalEntry[];
+  isSynced: boolean;
+}
+
+/**
+ * Owns the file. Appends that arrive while a write is in flight share the next one and its sync. After a failed write nothing
+ * more is written: the caller must stop, since what is on disk is not known.
+ */
+export class JournalFile {
+  readonly #path: string;
+  readonly #batcher: Batcher<Write, undefined>;
+  #file: FileHandle;
+  #size: number;
+  #failure: unknown;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string, file: FileHandle, size: number) {
+    this.#path = path;
+    this.#file = file;
+    this.#size = size;
+    this.#batcher = createBatcher({ maxItems: 4096, maxPending: 200_000, run: (writes) => this.#serial(() => this.#write(writes)) });
+  }
+
+  /** Opens or creates the file and answers its entries; what a crash left half written at the end is cut off. */
+  static async open(path: string): Promise<{ journal: JournalFile; entries: JournalEntry[] }> {
+    const file = await open(path, 'a+', 0o600);
+    const { entries, size } = decodeEntries(await readFile(path));
+    await file.truncate(size);
+    await syncFolder(path);
+    return { journal: new JournalFile(path, file, size), entries };
+  }
+
+  /** Bytes on disk. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Appends entries; resolves when they are on disk, synced. */
+  async append(entries: readonly JournalEntry[]): Promise<void> {
+    await this.#batcher.add({ entries, isSynced: true });
+  }
+
+  /** Appends entries that may be lost in a crash of the machine; resolves when they are written. */
+  async note(entries: readonly JournalEntry[]): Promise<void> {
+    await this.#batcher.add({ entries, isSynced: false });
+  }
+
+  /**
+   * Replaces the file's content, whole or not at all. The snapshot is taken between two writes; what waits to be written comes
+   * after it, so the reader of the file must bear an entry that tells what the snapshot tells already.
+   */
+  rewrite(snapshot: () => readonly JournalEntry[]): Promise<void> {
+    return this.#serial(async () => {
+      const bytes = Buffer.concat(snapshot().map(encodeEntry));
+      const next = await open(`${this.#path}.next`, 'w', 0o600);
+      await next.writeFile(bytes);
+      await next.sync();
+      await next.close();
+      await rename(`${this.#path}.next`, this.#path);
+      await syncFolder(this.#path);
+      const file = await open(this.#path, 'a', 0o600);
+      await this.#file.close();
+      this.#file = file;
+      this.#size = bytes.length;
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#batcher.idle();
+    await this.#file.close();
+  }
+
+  /** One write or rewrite after the other. */
+  #serial<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#tail.then(work, work);
+    this.#tail = run.catch(() => undefined);
+    return run;
+  }
+
+  async #write(writes: Write[]): Promise<undefined[]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const bytes = Buffer.concat(writes.flatMap(({ entries }) => entries.map(encodeEntry)));
+    try {
+      await this.#file.appendFile(bytes);
+      if (writes.some(({ isSynced }) => isSynced)) await this.#file.datasync();
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+    this.#size += bytes.length;
+    return writes.map(() => undefined);
+  }
+}
+
+function encodeEntry({ kind, bytes }: JournalEntry): Buffer {
+  const encoded = Buffer.allocUnsafe(headerBytes + 1 + bytes.length);
+  encoded.writeUInt32BE(1 + bytes.length, 0);
+  encoded.writeUInt8(kind, headerBytes);
+  bytes.copy(encoded, headerBytes + 1);
+  encoded.writeUInt32BE(crc32(encoded.subarray(headerBytes)), 4);
+  return encoded;
+}
+
+/** Entries up to the first that is not whole, and where it begins. */
+function decodeEntries(bytes: Buffer): { entries: JournalEntry[]; size: number } {
+  const entries: JournalEntry[] = [];
+  let at = 0;
+  while (at + headerBytes < bytes.length) {
+    const length = bytes.readUInt32BE(at);
+    const end = at + headerBytes + length;
+    if (length === 0 || length > entryMaxBytes || end > bytes.length) break;
+    const body = bytes.subarray(at + headerBytes, end);
+    if (crc32(body) !== bytes.readUInt32BE(at + 4)) break;
+    entries.push({ kind: body.readUInt8(0), bytes: body.subarray(1) });
+    at = end;
+  }
+  return { entries, size: at };
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(dirname(path), 'r');
+  await folder.sync();
+  await folder.close();
+}

@@ -1,0 +1,106 @@
+/** Databases for tests: one server for the whole run, one database for whoever asks, made from a migrated template. */
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/platform/postgres/embedded.ts';
+import { migrate } from '../../src/platform/postgres/migrate.ts';
+import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
+import { openSession } from '../../src/platform/postgres/session.ts';
+
+export interface TestDatabase {
+  /** As the owner of the database, who may change its tables: for a pool of the test's own. */
+  url: string;
+  /** As the service, with the rights that Writ has when it runs. In an empty database as its owner. */
+  database: Database;
+  /** Closes `database` and removes all of it, whoever is still connected. */
+  drop(): Promise<void>;
+}
+
+export interface TestDatabaseOptions {
+  /** Nothing in it: no tables, no roles. Default false: all migrations are applied. */
+  empty?: boolean;
+}
+
+/** The folder of Writ's own migrations. */
+export const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
+
+const TEMPLATE = 'migrated';
+const FOLDER_PREFIX = 'writ-test-postgres-';
+
+let server: Promise<{ postgres: EmbeddedPostgres; folder: string }> | undefined;
+let template: Promise<void> | undefined;
+
+/** A new database. The server is started and the template made by whoever asks first, in about a second. */
+export async function createTestDatabase({ empty = false }: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  const { postgres } = await (server ??= startServer());
+  if (!empty) await (template ??= makeTemplate(postgres));
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await administer(postgres, `create database ${name} owner writ template ${empty ? 'template0' : TEMPLATE}`);
+  const url = urlOf(postgres, name);
+  const database = createPool({ url, max: 5, ...(empty ? {} : { role: 'writ_service' }) });
+  return {
+    url,
+    database,
+    drop: async () => {
+      await database.close();
+      await administer(postgres, `drop database if exists ${name} with (force)`);
+    },
+  };
+}
+
+/** Ends the server and removes its files; for the end of the run. */
+export async function stopTestPostgres(): Promise<void> {
+  if (server === undefined) return;
+  const { postgres, folder } = await server;
+  await postgres.stop();
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function startServer(): Promise<{ postgres: EmbeddedPostgres; folder: string }> {
+  await sweep();
+  const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
+  // What a test commits need not outlive the machine.
+  const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
+  const postgres = await startEmbeddedPostgres({ dataDir: folder, settings });
+  return { postgres, folder };
+}
+
+/** Runs that were killed left their folders behind; their servers have ended by themselves. */
+async function sweep(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(FOLDER_PREFIX)) continue;
+    const pid = Number(name.slice(FOLDER_PREFIX.length).split('-')[0]);
+    if (!isAlive(pid)) await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function makeTemplate(postgres: EmbeddedPostgres): Promise<void> {
+  await administer(postgres, `create database ${TEMPLATE} owner writ template template0`);
+  await migrate({ url: urlOf(postgres, TEMPLATE), directory: MIGRATIONS });
+}
+
+function urlOf(postgres: EmbeddedPostgres, database: string): string {
+  const url = new URL(postgres.url);
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+async function administer(postgres: EmbeddedPostgres, text: string): Promise<void> {
+  const session = await openSession({ url: postgres.adminUrl, applicationName: 'writ test' });
+  try {
+    await session.query(text);
+  } finally {
+    await session.end();
+  }
+}
