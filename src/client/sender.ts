@@ -55,7 +55,9 @@ const defaultRetry: RetryLimits = { maxTries: 4, initialMs: 100, maxMs: 5000, re
 
 export function createSender(options: SenderOptions): Sender {
   const base = checkUrl(options.url);
-  const fetch = options.fetch ?? (options.caCert === undefined ? globalThis.fetch : createHttpsFetch(options.caCert));
+  const { caCert } = options;
+  const own = caCert === undefined || !base.startsWith('https:') ? undefined : createHttpsFetch(caCert);
+  const fetch = options.fetch ?? own ?? globalThis.fetch;
   const limits = { ...defaultRetry, ...options.retry };
   const timeoutMs = (options.timeoutS ?? 30) * 1000;
 

@@ -59,6 +59,11 @@ export class Collector {
     });
   }
 
+  /** Whether everything that has arrived is committed. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   async stop(): Promise<void> {
     const consumer = this.#consumer;
     this.#consumer = undefined;

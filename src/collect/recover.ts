@@ -6,7 +6,7 @@ import { newId, type RecordId } from '../domain/ids.ts';
 import { manifestToMessage } from '../dispatch/dispatcher.ts';
 import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
 import type { Database, Queryable } from '../platform/postgres/pool.ts';
-import { moveCall, moveColumns, type Move } from '../tasks/transition.ts';
+import { commitMovable, moveCall, moveColumns, type Move } from '../tasks/transition.ts';
 import type { EndedAttempt } from '../tasks/results.ts';
 import { commitLost, readLiveTasks, readManifests, type OutstandingOrder } from './collect-sql.ts';
 import { decideLost, type LiveTask, type Outcome } from './outcome.ts';
@@ -44,12 +44,14 @@ export async function loseAttempts(
   let ended = 0;
   const ready: string[] = [];
   for (let i = 0; i < repeatable.length; i += recordMax) {
-    const outcome = await repeat(repeatable.slice(i, i + recordMax), live, reason, context);
-    ready.push(...outcome.ready);
-    ended += outcome.ended;
+    await commitMovable(repeatable.slice(i, i + recordMax), async (movable) => {
+      const outcome = await repeat(movable, live, reason, context);
+      ready.push(...outcome.ready);
+      ended += outcome.ended;
+    });
   }
   for (let i = 0; i < doubtful.length; i += recordMax) {
-    await doubt(doubtful.slice(i, i + recordMax), reason, context);
+    await commitMovable(doubtful.slice(i, i + recordMax), (movable) => doubt(movable, reason, context));
   }
   return { ready, ended };
 }
@@ -135,12 +137,13 @@ export async function republish(db: Queryable, broker: Broker, jtis: readonly st
   await broker.publish(manifests.map((manifest) => manifestToMessage(manifest, manifest.payloads)));
 }
 
-/** Marks orders as running that their node says it has started. */
+/** Marks orders as running that their node says it has started; those that ended meanwhile are passed over. */
 export async function markRunning(db: Queryable, orders: readonly { task_id: string; attempt: number }[]): Promise<void> {
-  if (orders.length === 0) return;
-  await db.query({
-    name: 'mark_running',
-    text: `select ${moveCall(1)}`,
-    values: moveColumns(orders.map(({ task_id, attempt }): Move => ({ task_id, attempt, to: 'running' }))),
+  await commitMovable(orders, async (movable) => {
+    await db.query({
+      name: 'mark_running',
+      text: `select ${moveCall(1)}`,
+      values: moveColumns(movable.map(({ task_id, attempt }): Move => ({ task_id, attempt, to: 'running' }))),
+    });
   });
 }

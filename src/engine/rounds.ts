@@ -14,7 +14,7 @@ export function wakeDue(parts: EngineParts, term: number): Promise<string[]> {
 }
 
 /** Ends tasks that were not started in time; answers them. */
-export async function expireTasks(parts: EngineParts): Promise<QueuedTask[]> {
+export async function expireTasks(parts: EngineParts): Promise<readonly QueuedTask[]> {
   const { database, audit, processId } = parts;
   const found = await findExpiredTasks(database, roundMax);
   if (found.length === 0) return [];

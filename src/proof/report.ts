@@ -100,7 +100,9 @@ export function at<Result>(place: Pick<FirstBad, 'member' | 'line' | 'seq'>, che
 /** A contradiction at a place, from what a check threw; other errors stay as they are. */
 export function locate(place: Pick<FirstBad, 'member' | 'line' | 'seq'>, error: unknown): unknown {
   if (!(error instanceof ProofError)) return error;
-  const rule = ruleOf(error) ?? ruleOfCode[error.code];
+  // A signature is a note's or a JWS's: the member tells.
+  const ruleOfSignature = place.member.startsWith('checkpoint') ? 24 : 20;
+  const rule = ruleOf(error) ?? (error.code === 'bad_signature' ? ruleOfSignature : ruleOfCode[error.code]);
   const expected = rule === undefined ? 'what the formats ask for' : `what rule ${rule.toString()} of the formats asks for`;
   return new Contradiction({ ...place, ...(rule === undefined ? {} : { rule }), expected, found: error.message });
 }

@@ -2,10 +2,9 @@
 
 import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
 import { newId, type RecordId } from '../domain/ids.ts';
-import { raised } from '../platform/postgres/raised.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import { resultColumns, resultsCall } from './results.ts';
-import { moveCall, moveColumns } from './transition.ts';
+import { commitMovable, moveCall, moveColumns } from './transition.ts';
 
 export interface QueuedTask {
   task_id: string;
@@ -35,22 +34,8 @@ export async function endQueuedTasks(
   audit: AuditLogger,
   tasks: readonly QueuedTask[],
   ending: Ending,
-): Promise<QueuedTask[]> {
-  let open = [...tasks];
-  while (open.length > 0) {
-    try {
-      await endAll(db, audit, open, ending);
-      return open;
-    } catch (error) {
-      const failure = raised(error);
-      if (failure?.code !== 'WR002') throw error;
-      const moved = new Set(failure.detail.split(' '));
-      const rest = open.filter(({ task_id }) => !moved.has(task_id));
-      if (rest.length === open.length) throw error;
-      open = rest;
-    }
-  }
-  return open;
+): Promise<readonly QueuedTask[]> {
+  return commitMovable(tasks, (movable) => endAll(db, audit, movable, ending));
 }
 
 async function endAll(db: Queryable, audit: AuditLogger, tasks: readonly QueuedTask[], ending: Ending): Promise<void> {

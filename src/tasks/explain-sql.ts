@@ -23,9 +23,9 @@ export interface WaitingRow {
 /** Tasks before another are counted so far. */
 export const aheadMax = 1000;
 
+/** The queue's row of a task; undefined where it is not live. Planned each time, for the queue as it is. */
 export async function readWaiting(db: Queryable, taskId: string): Promise<WaitingRow | undefined> {
   const found = await db.query<WaitingRow>({
-    name: 'read_waiting',
     text: `select q.state, q.attempt, q.reason, t.tool, t.action, n.constraints, q.wake_at, q.rank, q.requirement, q.node_id,
                   q.manifest, c.task_id is not null as is_cancel_requested,
                   case when q.state = 'queued' then (select count(*)::integer from (

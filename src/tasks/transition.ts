@@ -1,6 +1,7 @@
 /** Parameters of the one SQL function that changes a live task's state. */
 
 import type { TaskState } from '../domain/task-state.ts';
+import { raised } from '../platform/postgres/raised.ts';
 
 /** One task's move. Members that are absent keep what the row has, but for `node_id` and `manifest`: see `move_tasks`. */
 export interface Move {
@@ -41,4 +42,29 @@ export function moveColumns(moves: readonly Move[]): unknown[][] {
     moves.map((m) => m.by_node ?? null),
     moves.map((m) => m.from_doubt ?? false),
   ];
+}
+
+/**
+ * Commits what can still be moved: `commit` gets the tasks, and those that moved meanwhile are taken out and the rest tried
+ * again. Answers the tasks that were committed.
+ */
+export async function commitMovable<T extends { task_id: string }>(
+  tasks: readonly T[],
+  commit: (tasks: readonly T[]) => Promise<void>,
+): Promise<readonly T[]> {
+  let open = tasks;
+  while (open.length > 0) {
+    try {
+      await commit(open);
+      return open;
+    } catch (error) {
+      const failure = raised(error);
+      if (failure?.code !== 'WR002') throw error;
+      const moved = new Set(failure.detail.split(' '));
+      const rest = open.filter(({ task_id }) => !moved.has(task_id));
+      if (rest.length === open.length) throw error;
+      open = rest;
+    }
+  }
+  return open;
 }

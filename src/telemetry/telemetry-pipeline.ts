@@ -40,7 +40,7 @@ export class TelemetryPipeline {
   /** One round. True where more waits. Fails `unavailable` while the broker does not take it; nothing is lost then. */
   async runOnce(): Promise<boolean> {
     const { database, feed, names, publisher, term } = this.#options;
-    const cursor = this.#cursor ?? (await readCursor(database, cursorName(feed)));
+    const cursor = this.#cursor ?? (await this.#readCursor());
     this.#cursor = undefined;
     const lines = await readLines(database, cursor.next_seq, Number.MAX_SAFE_INTEGER, recordsMax);
     if (lines.length === 0) {
@@ -56,11 +56,23 @@ export class TelemetryPipeline {
     return next.next_seq < cursor.next_seq + recordsMax ? next.next_seq <= (lines.at(-1)?.seq ?? 0) : true;
   }
 
+  /** A feed that was set back does not know which record it told of last: that is looked up, so that events stay the same. */
+  async #readCursor(): Promise<Cursor> {
+    const { database, feed, isWanted } = this.#options;
+    const cursor = await readCursor(database, cursorName(feed));
+    for (let end = cursor.next_seq; end > 0 && cursor.last_seq === null; end -= recordsMax) {
+      const lines = await readLines(database, Math.max(0, end - recordsMax), end, recordsMax);
+      const told = lines.findLast(({ line }) => eventsOf(parseRecord(line), -1, isWanted).length > 0);
+      cursor.last_seq = told?.seq ?? null;
+    }
+    return cursor;
+  }
+
   #project(lines: readonly { seq: number; line: Buffer }[], cursor: Cursor): { events: TelemetryEvent[]; next: Cursor } {
     const events: TelemetryEvent[] = [];
     const next = { ...cursor };
     for (const { seq, line } of lines) {
-      const record = JSON.parse(line.toString('utf8')) as AuditRecord;
+      const record = parseRecord(line);
       const told = eventsOf(record, next.last_seq ?? -1, this.#options.isWanted);
       for (const event of told) events.push(event);
       next.next_seq = seq + 1;
@@ -89,6 +101,11 @@ export class TelemetryPipeline {
     await insertDeadEvents(database, dead, records);
     onDead(dead.length);
   }
+}
+
+/** A line of the log, which the sequencer wrote. */
+function parseRecord(line: Buffer): AuditRecord {
+  return JSON.parse(line.toString('utf8')) as AuditRecord;
 }
 
 /** Name of a feed's cursor. */

@@ -120,6 +120,27 @@ describe('the lock of a data folder', () => {
     expect(await readdir(join(dir, 'lock'))).to.have.length(1);
   });
 
+  it('is never held twice, however fast it changes hands', async () => {
+    let held = 0;
+    const taken = await Promise.all(
+      Array.from({ length: 12 }, async (_, contender) => {
+        let count = 0;
+        for (let round = 0; round < 40; round += 1) {
+          const lock = await lockDataFolder(dir).catch(() => undefined);
+          if (lock === undefined) continue;
+          held += 1;
+          expect(held).to.equal(1);
+          for (let turns = 0; turns < contender % 4; turns += 1) await new Promise(setImmediate);
+          held -= 1;
+          await lock.release();
+          count += 1;
+        }
+        return count;
+      }),
+    );
+    expect(Math.max(...taken)).to.be.greaterThan(0);
+  });
+
   it('goes to exactly one of several processes', async () => {
     const contenders = await Promise.all(Array.from({ length: 4 }, () => contend()));
     const held = contenders.filter(({ answer }) => answer === 'held');

@@ -34,8 +34,11 @@ const wrong: Readonly<Record<string, readonly [text: string | Buffer, path: stri
   'an unknown tag': ['tool: !!js/function "x"\n', ''],
   'a merge key': [entryText({ run: noop }, { '<<': { tool: 'x' } }), '<<'],
   'a key __proto__': ['tool: mine\n__proto__: {tool: x}\n', ''],
-  'bytes that are not UTF-8': [Buffer.from([0x74, 0x3a, 0xff]), ''],
-  'a file over the limit': [`# ${'x'.repeat(300_000)}\n`, ''],
+  'bytes that are not UTF-8': [
+    Buffer.concat([Buffer.from(`${entryText({ run: noop })}\n# `), Buffer.from([0xff])]),
+    '',
+  ],
+  'a file over the limit': [`${entryText({ run: noop })}\n# ${'x'.repeat(300_000)}\n`, ''],
   'an empty file': ['', ''],
   'a list': ['- tool\n', ''],
   'an unknown member': [entryText({ run: noop }, { owner: 'me' }), 'owner'],

@@ -45,6 +45,11 @@ describe('parameters', () => {
     }
   });
 
+  it('looks at members of the payload only, not at what objects inherit', () => {
+    expect(compiled(object({ toString: { type: 'string' } })).validate({})).to.deep.equal([]);
+    expect(compiled(object({ toString: {} }, { required: ['toString'] })).validate({})).to.have.length(1);
+  });
+
   it('finds targets wherever they are marked, each once', () => {
     const parameters = compiled(
       object(

@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 import { scope as scopeSchema } from '../../src/domain/scope.ts';
 import { loadCatalog, type Catalog } from '../../src/tools/catalog.ts';
 import { runAction } from '../../src/tools/run.ts';
-import { find, outputOf, run, shippedTools, temporaryFolder } from './fixtures.ts';
+import { find, loadAction, outputOf, run, shippedTools, temporaryFolder } from './fixtures.ts';
 
 describe('runAction', () => {
   let catalog: Catalog;
@@ -108,6 +108,32 @@ describe('runAction', () => {
     );
     expect(result).to.include({ status: 'failed', retryable: false });
     expect(result.error?.code).to.equal('scope_target');
+  });
+
+  it('holds built-in tools to the scope where the catalog marks no target', async () => {
+    const folder = await temporaryFolder();
+    const [text, port] = [{ type: 'string' }, { type: 'integer' }];
+    const tools = {
+      'tcp.connect': [
+        { host: text, port },
+        { host: '127.0.0.1', port: 1 },
+      ],
+      'tls.inspect': [
+        { host: text, port },
+        { host: '127.0.0.1', port: 1 },
+      ],
+      'http.probe': [{ url: text }, { url: 'http://127.0.0.1:1/' }],
+      'dns.lookup': [
+        { name: text, type: text, server: text },
+        { name: 'a', type: 'MX', server: '127.0.0.1' },
+      ],
+    };
+    for (const [builtin, [properties, payload]] of Object.entries(tools)) {
+      const action = await loadAction(folder.path, { run: { builtin }, properties: { ...properties } });
+      const result = await run(action, payload, { allowPrivate: false });
+      expect(result.error?.code, builtin).to.equal('scope_target');
+    }
+    await folder.remove();
   });
 
   it('ends at the time limit while a name is being looked up', async () => {

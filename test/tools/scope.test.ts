@@ -123,7 +123,18 @@ describe('decideScope', () => {
       expect(decide(scope, [guess(value)]), value).to.deep.equal(plain);
     }
     expect(decide(scope, [guess('http://[::ffff:10.1.2.3]/')])).to.deep.equal(plain);
-    for (const value of ['10.2.0.1', '10.0.0.0/8', '2001:db9::1', '192.0.2.8', '192.0.2.0/24', '0.0.0.0/0', '::/0']) {
+    for (const value of [
+      '10.1.0.0/15',
+      '10.1.2.3/8',
+      '192.0.2.7/24',
+      '10.2.0.1',
+      '10.0.0.0/8',
+      '2001:db9::1',
+      '192.0.2.8',
+      '192.0.2.0/24',
+      '0.0.0.0/0',
+      '::/0',
+    ]) {
       expect(decide(scope, [guess(value)]), value).to.include({ rule: 'scope_target' });
     }
   });

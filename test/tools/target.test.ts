@@ -148,6 +148,12 @@ describe('target', () => {
     expect(parseNetwork('10.0.0.0/8')).to.deep.equal({ host: '10.0.0.0', family: 4, prefix: 8 });
   });
 
+  it('says what to write instead', () => {
+    expect(canonicalHost('0x7f.1')).to.have.property('problem').that.includes('four decimal numbers');
+    const user = parseTarget('url', 'http://user:pw@example.com/', 'url');
+    expect(user).to.have.property('problem').that.includes('take it out');
+  });
+
   it('takes only addresses as a target of kind ip', () => {
     expect(parseTarget('ip', 'localhost', 'server')).to.have.property('problem');
     expect(parseTarget('ip', '::ffff:10.0.0.1', 'server')).to.have.property('host', '10.0.0.1');

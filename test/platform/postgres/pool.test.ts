@@ -185,6 +185,7 @@ describe('a pool of database connections', () => {
   });
 
   describe('connections that the server ends', () => {
+    const OTHERS = `select from pg_stat_activity where application_name = 'doomed'`;
     const END_OTHERS = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'doomed'`;
 
     it('do no harm while idle', async () => {
@@ -214,6 +215,8 @@ describe('a pool of database connections', () => {
       const work = doomed.transaction(async (tx) => {
         await tx.query('select 1');
         await database.query(END_OTHERS);
+        // The news comes while nothing runs on the connection.
+        await pollUntil(async () => (await database.query(OTHERS)).rowCount === 0);
         await tx.query('select 1');
       });
       expect(await reasonOf(work)).to.equal('database_unavailable');

@@ -1,0 +1,97 @@
+/** Files that `writ dev` leaves in its data folder for people: admin token, policy, certificate, address. */
+
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseApiKey } from '../aaa/api-key.ts';
+import { createToken } from '../aaa/tokens.ts';
+import { closeRoles } from '../aaa/roles.ts';
+import { findTokenBySha256 } from '../aaa/token-sql.ts';
+import type { Principal } from '../domain/principal.ts';
+import { formatPolicy } from '../proof/policy.ts';
+import type { Orchestrator } from './orchestrator.ts';
+
+const yearS = 365 * 86_400;
+const weekMs = 7 * 86_400_000;
+
+/** Writes a file whole or not at all. */
+export async function writeWholeFile(path: string, text: string, mode: number): Promise<void> {
+  const file = await open(`${path}.next`, 'w', mode);
+  await file.writeFile(text);
+  await file.sync();
+  await file.close();
+  await rename(`${path}.next`, path);
+}
+
+/** The administrator's token in `DIR/admin.token` (0600): the one that is there while it is good, else a new one. */
+export async function ensureAdminToken(dataDir: string, orchestrator: Orchestrator): Promise<string> {
+  const path = join(dataDir, 'admin.token');
+  const present = (await readIfThere(path))?.trim();
+  if (present !== undefined && (await isGood(present, orchestrator))) return present;
+  const { database, audit, clock, processId } = orchestrator;
+  const { token } = await database.transaction((tx) =>
+    createToken(
+      tx,
+      localAdministrator(processId),
+      { name: 'admin', kind: 'pat', roles: ['admin'], expires_in_s: yearS },
+      { audit, clock, requestId: processId },
+    ),
+  );
+  await writeWholeFile(path, `${token}\n`, 0o600);
+  return token;
+}
+
+/** Makes a join token for the node of the same process. */
+export async function makeJoinToken(name: string, orchestrator: Orchestrator): Promise<string> {
+  const { database, audit, clock, processId } = orchestrator;
+  const { token } = await database.transaction((tx) =>
+    createToken(
+      tx,
+      localAdministrator(processId),
+      { name, kind: 'join', roles: [], expires_in_s: 900 },
+      { audit, clock, requestId: processId },
+    ),
+  );
+  return token;
+}
+
+/** Leaves the log's policy once: the auditor keeps it, and a later one would be no anchor. */
+export async function ensurePolicy(dataDir: string, vkey: string): Promise<void> {
+  const path = join(dataDir, 'audit.policy');
+  if ((await readIfThere(path)) === undefined) await writeWholeFile(path, formatPolicy(vkey), 0o644);
+}
+
+/** Tells commands in this folder where the API is; taken away when it stops. */
+export async function writeAddress(dataDir: string, url: string): Promise<() => Promise<void>> {
+  const path = join(dataDir, 'url');
+  await writeWholeFile(path, `${url}\n`, 0o644);
+  return () => rm(path, { force: true });
+}
+
+async function isGood(token: string, { database, clock }: Orchestrator): Promise<boolean> {
+  const parsed = parseApiKey(token);
+  const row = parsed === undefined ? undefined : await findTokenBySha256(database, parsed.sha256);
+  return row !== undefined && row.revoked_at === null && row.expires_at.getTime() > clock.now() + weekMs;
+}
+
+/** Whoever can read the data folder holds its keys, and so is its administrator. */
+function localAdministrator(processId: string): Principal {
+  return {
+    id: 'writ',
+    kind: 'system',
+    method: 'internal',
+    credential_id: processId,
+    ...closeRoles(['admin']),
+    scope: null,
+    expires_at: null,
+    ip: null,
+  };
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,148 @@
+/** An orchestrator and nodes on embedded parts, in one process, for end-to-end tests. */
+
+import { mkdtemp, mkdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { generateApiKey, parseApiKey } from '../../src/aaa/api-key.ts';
+import { closeRoles } from '../../src/aaa/roles.ts';
+import { insertToken } from '../../src/aaa/token-sql.ts';
+import { composeOrchestrator, type Orchestrator } from '../../src/app/orchestrator.ts';
+import type { Broker } from '../../src/domain/broker.ts';
+import { systemClock } from '../../src/domain/clock.ts';
+import { newId, type TokenId } from '../../src/domain/ids.ts';
+import type { Principal } from '../../src/domain/principal.ts';
+import { InProcessBrokerServer } from '../../src/platform/broker/in-process.ts';
+import { openLocalMark } from '../../src/platform/keys/local-mark.ts';
+import { openLocalSigner } from '../../src/platform/keys/local-signer.ts';
+import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
+import { loadSettings } from '../../src/settings/settings.ts';
+import { loadCatalog } from '../../src/tools/catalog.ts';
+import { WorkerNode } from '../../src/worker/worker-node.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+
+const catalogDir = fileURLToPath(new URL('../../tools', import.meta.url));
+
+export interface Rig {
+  orchestrator: Orchestrator;
+  database: Database;
+  /** As the owner of the tables. */
+  url: string;
+  folder: string;
+  server: InProcessBrokerServer;
+  broker: Broker;
+  nodes: WorkerNode[];
+  log: { level: string; event: string; fields: Record<string, unknown> | undefined }[];
+  addNode(name: string, options?: { slots?: number; dataDir?: string }): Promise<WorkerNode>;
+  /** A principal with a stored credential. */
+  principal(name: string, roles: string[], scope?: string): Promise<Principal>;
+  submit(principal: Principal, items: readonly unknown[]): Promise<{ task_id: string }[]>;
+  /** Resolves when no task is live; fails after the time. */
+  settled(timeoutMs?: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface RigOptions {
+  flags?: Parameters<typeof loadSettings>[0] extends infer T ? NonNullable<T> extends { flags?: infer F } ? F : never : never;
+  testDatabase?: TestDatabase;
+}
+
+/** Starts an orchestrator that leads; nodes are added by the test. */
+export async function startRig(options: RigOptions = {}): Promise<Rig> {
+  const testDatabase = options.testDatabase ?? (await createTestDatabase());
+  const database = createPool({ url: testDatabase.url, max: 10, role: 'writ_service' });
+  const folder = await mkdtemp(join(tmpdir(), 'writ-rig-'));
+  const server = new InProcessBrokerServer();
+  const broker = server.connect();
+  const { settings } = loadSettings({ environment: {}, flags: { heartbeat_interval_s: 1, mark_dir: join(folder, 'marks'), ...options.flags } });
+  const catalog = await loadCatalog([catalogDir]);
+  const log: Rig['log'] = [];
+  const orchestrator = await composeOrchestrator({
+    database,
+    broker,
+    logSigner: await openLocalSigner({ path: join(folder, 'log.key'), algorithm: 'EdDSA', create: true }),
+    manifestSigner: await openLocalSigner({ path: join(folder, 'manifest.key'), algorithm: 'ES256', create: true }),
+    openMark: (origin) => openLocalMark({ directory: settings.mark_dir, origin }),
+    catalog,
+    clock: systemClock,
+    log: (level, event, fields) => log.push({ level, event, fields }),
+    settings,
+  });
+  await orchestrator.engine.start();
+  const nodes: WorkerNode[] = [];
+  const rig: Rig = {
+    ...{ orchestrator, database, url: testDatabase.url, folder, server, broker, nodes, log },
+    addNode: async (name, { slots = 8, dataDir = join(folder, name) } = {}) => {
+      await mkdir(dataDir, { recursive: true });
+      const node = await WorkerNode.start({
+        dataDir,
+        broker: server.connect(),
+        signer: await openLocalSigner({ path: join(dataDir, 'node.key'), algorithm: 'EdDSA', create: true }),
+        catalog,
+        clock: systemClock,
+        link: {
+          join: (token, request) => orchestrator.fleet.join(token, request, 'rig'),
+          heartbeat: (credential, nodeId, beat) => orchestrator.fleet.heartbeat(credential, nodeId, beat),
+        },
+        name,
+        labels: {},
+        slots,
+        joinToken: () => makeToken(database, 'join', name, []),
+        log: (event, fields) => log.push({ level: 'node', event, fields }),
+        onFatal: (error) => log.push({ level: 'fatal', event: 'node', fields: { error } }),
+      });
+      nodes.push(node);
+      return node;
+    },
+    principal: async (name, roles, scope) => {
+      const token = await makeToken(database, 'svc', name, roles, scope);
+      return orchestrator.aaa.authenticate(token, { ip: '127.0.0.1', requestId: 'rig' });
+    },
+    submit: async (principal, items) => {
+      const answer = await orchestrator.submitter.submit({ principal, items, mode: 'batch', requestId: 'rig' });
+      const { results } = JSON.parse(answer.body.toString()) as { results: { task?: { task_id: string }; error?: object }[] };
+      return results.map(({ task, error }) => {
+        if (task === undefined) throw new Error(JSON.stringify(error));
+        return task;
+      });
+    },
+    settled: async (timeoutMs = 30_000) => {
+      const until = Date.now() + timeoutMs;
+      for (;;) {
+        const { rows } = await database.query<{ n: number }>('select count(*) as n from queue');
+        if (rows[0]?.n === 0) return;
+        if (Date.now() > until) throw new Error(`${String(rows[0]?.n)} tasks are still live`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    stop: async () => {
+      await Promise.all(nodes.map((node) => node.stop(1000)));
+      await orchestrator.engine.stop();
+      await server.close();
+      await database.close();
+      await testDatabase.drop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return rig;
+}
+
+async function makeToken(db: Database, kind: 'svc' | 'join', name: string, roles: string[], scope?: string): Promise<string> {
+  const token = generateApiKey(kind);
+  const parsed = parseApiKey(token);
+  if (parsed === undefined) throw new Error('unreachable');
+  closeRoles(roles);
+  await insertToken(db, {
+    token_id: newId<TokenId>(),
+    sha256: parsed.sha256,
+    prefix: parsed.prefix,
+    kind,
+    name,
+    roles,
+    scope: scope ?? null,
+    networks: [],
+    created_by: 'rig',
+    expires_at: new Date(Date.now() + 600_000),
+  });
+  return token;
+}
