@@ -17,7 +17,6 @@ import type { Settings } from '../settings/settings.ts';
 import { Requirements } from '../tasks/requirements.ts';
 import { Submitter } from '../tasks/submit.ts';
 import type { Catalog } from '../tools/catalog.ts';
-import { TaskHub } from './task-hub.ts';
 
 /** What the composition chooses: implementations of the ports. */
 export interface OrchestratorPorts {
@@ -31,6 +30,8 @@ export interface OrchestratorPorts {
   clock: Clock;
   log: Log;
   settings: Settings;
+  /** Tasks that ended in this process: calls may wait for them. */
+  onTasksEnded: (taskIds: readonly string[]) => void;
   /** Bound of telemetry queues, for a broker that keeps them in memory. */
   telemetryQueueMaxLength?: number;
 }
@@ -50,7 +51,6 @@ export interface Orchestrator {
   submitter: Submitter;
   fleet: Fleet;
   engine: OrchestratorEngine;
-  hub: TaskHub;
 }
 
 /** Opens the log and composes everything; nothing runs before `engine.start`. */
@@ -63,7 +63,6 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
   const aaa = new AAAServiceAdapter({ database, audit, clock });
   const scopes = new ScopeStore(database, clock);
   const requirements = new Requirements(database);
-  const hub = new TaskHub();
   const random = Math.random;
   const fleet = new Fleet({
     ...{ database, broker, audit, clock, random, origin, vkey, processId },
@@ -85,9 +84,7 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
     telemetry: telemetryOf(ports),
     priorityMs: settings.priority_point_s * 1000,
     leaseS: settings.node_lease_s,
-    onTasksEnded: (taskIds) => {
-      hub.ended(taskIds);
-    },
+    onTasksEnded: ports.onTasksEnded,
   });
   const submitter = new Submitter({
     ...{ database, audit, aaa, scopes, catalog, requirements, clock },
@@ -104,7 +101,7 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
   });
   return {
     ...{ processId, origin, vkey, database, catalog, clock, audit, aaa, scopes, requirements },
-    ...{ submitter, fleet, engine, hub },
+    ...{ submitter, fleet, engine },
   };
 }
 

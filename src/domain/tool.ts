@@ -69,7 +69,6 @@ export const processRun = z.strictObject({
 export type ProcessRun = z.infer<typeof processRun>;
 
 const builtinRun = z.strictObject({ builtin: z.enum(builtinNames) });
-export type BuiltinRun = z.infer<typeof builtinRun>;
 
 /** What an exit code of the program means. */
 export const exitMeanings = ['succeeded', 'failed', 'retryable'] as const;

@@ -19,6 +19,7 @@ import { Term } from './term.ts';
 const unsequencedMax = 100_000;
 const unsequencedMaxS = 30;
 const countMs = 30_000;
+const drainMs = 2000;
 
 /** How each part is; `ready` where calls can be taken and work goes on. */
 export interface EngineHealth {
@@ -81,6 +82,7 @@ export class OrchestratorEngine {
   /** Ends what is under way, chains and signs what was committed, and lets another lead. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    await this.#drainReceipts();
     await this.#collector.stop();
     await this.#collecting.stop();
     await this.#leading.stop();
@@ -147,11 +149,11 @@ export class OrchestratorEngine {
   }
 
   /** Tasks were taken out of the queue by a call. */
-  ended(tasks: readonly { task_id: string; attempt: number }[]): void {
-    this.#live -= tasks.length;
-    this.#term?.forget(tasks);
+  ended(taskIds: readonly string[]): void {
+    this.#live -= taskIds.length;
+    this.#term?.withdraw(taskIds);
     this.changed();
-    this.#parts.onTasksEnded(tasks.map(({ task_id }) => task_id));
+    this.#parts.onTasksEnded(taskIds);
   }
 
   /** Tasks were put back into the queue by a call. */
@@ -209,6 +211,17 @@ export class OrchestratorEngine {
       this.#parts.log('warn', 'leader.ended', { error });
     }
     await term?.stop({ drain: false });
+  }
+
+  /** Gives receipts that are in the queue already a moment to be committed; those that are not come again from the spools. */
+  async #drainReceipts(): Promise<void> {
+    const { broker, clock } = this.#parts;
+    const untilMs = clock.monotonicMs() + drainMs;
+    while (this.#fence === undefined && clock.monotonicMs() < untilMs) {
+      const depth = await broker.depth(receiptsQueue).catch(() => 0);
+      if (depth === 0 && this.#collector.isIdle) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   async #startCollector(): Promise<void> {

@@ -102,9 +102,9 @@ export class Term {
     }
   }
 
-  /** Tasks that are not queued any more. */
-  forget(tasks: readonly { task_id: string; attempt: number }[]): void {
-    this.#scheduler.forget(tasks);
+  /** Tasks that are not queued any more, whatever their attempt. */
+  withdraw(taskIds: readonly string[]): void {
+    this.#scheduler.forget(taskIds.map((task_id) => ({ task_id, attempt: Number.MAX_SAFE_INTEGER })));
   }
 
   /** Records were committed. */

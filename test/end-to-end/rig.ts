@@ -67,6 +67,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     clock: systemClock,
     log: (level, event, fields) => log.push({ level, event, fields }),
     settings,
+    onTasksEnded: () => undefined,
   });
   await orchestrator.engine.start();
   const nodes: WorkerNode[] = [];

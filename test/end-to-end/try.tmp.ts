@@ -1,4 +1,5 @@
 import { startRig } from './rig.ts';
+import { checkInvariants } from '../support/invariants.ts';
 import { stopTestPostgres } from '../support/postgres.ts';
 const rig = await startRig({flags: {telemetry_feeds: (process.env.FEED ?? 'events') as never}});
 try {
@@ -20,6 +21,7 @@ try {
   console.log({ submitMs: t1 - t0, allMs: t2 - t0, perS: n / (t2 - t0) * 1000, statements: rig.database.statements() - s0, cpuPer1000: (c.user + c.system) / n });
   console.log((await rig.database.query('select state, status, count(*) from results group by 1,2')).rows);
   await new Promise(r => setTimeout(r, 1500));
+  console.log(await checkInvariants(rig.database));
   console.log((await rig.database.query('select size from audit_head')).rows, (await rig.database.query('select size from checkpoints')).rows.slice(-2), (await rig.database.query('select * from projections')).rows);
 } catch (e) { console.log('FAILED', e); }
 console.log(rig.log.slice(0, 10).map(l => JSON.stringify(l) + (l.fields?.error instanceof Error ? l.fields.error.stack + JSON.stringify(l.fields.error) : '')).join('\n'));

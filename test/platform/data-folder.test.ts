@@ -1,9 +1,10 @@
 /** The lock of a data folder. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { FatalError } from '../../src/domain/error.ts';
@@ -139,6 +140,23 @@ describe('the lock of a data folder', () => {
       }),
     );
     expect(Math.max(...taken)).to.be.greaterThan(0);
+  });
+
+  it('is not given to a process that looked too early and comes too late', async () => {
+    const elsewhere = join(dir, '..', 'elsewhere');
+    await lockDataFolder(elsewhere);
+    const held = await readFile(join(elsewhere, 'lock/1'));
+    await mkdir(join(dir, 'lock'), { recursive: true });
+    // Reading a pipe waits for its writer: the late process has seen number 1, and is told last of all that it is free.
+    await promisify(execFile)('mkfifo', [join(dir, 'lock/1')]);
+    const late = refusal();
+    const pipe = await open(join(dir, 'lock/1'), 'w');
+    await writeFile(join(dir, 'lock/3'), held);
+    await rm(join(dir, 'lock/1'));
+    await pipe.writeFile(JSON.stringify({ released: true }));
+    await pipe.close();
+    expect(await late).to.contain(`pid ${process.pid}`);
+    expect(await readdir(join(dir, 'lock'))).to.deep.equal(['3']);
   });
 
   it('goes to exactly one of several processes', async () => {

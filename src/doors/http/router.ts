@@ -36,7 +36,8 @@ const noBytes = Buffer.alloc(0);
 /** The router of a table. A path that is known under another method answers 405, any other 404. */
 export function createRouter(routes: readonly Route[], options: RouterOptions): Router {
   const router = Router({ strict: true, caseSensitive: true });
-  const byPath = Map.groupBy(routes, ({ path }) => path);
+  const byPath = new Map<string, Route[]>();
+  for (const one of routes) byPath.set(one.path, [...(byPath.get(one.path) ?? []), one]);
   const guards = { principal: authenticate(options), token: [requireToken(options)], none: [] };
   for (const [path, declared] of byPath) {
     const place = router.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
@@ -87,7 +88,7 @@ function serve(route: Route, options: RouterOptions): RequestHandler {
       noteFailure(error, context, options.limiter);
       throw error;
     });
-    await send(response, reply);
+    await send(request, response, reply);
   };
 }
 
@@ -148,16 +149,19 @@ function claimOf(request: Request, bytes: Buffer): IdempotencyClaim | undefined 
   return { key, bodySha256: sha256(Buffer.concat([Buffer.from(`${request.method} ${request.path}\n`), bytes])) };
 }
 
-async function send(response: Response, reply: Reply): Promise<void> {
+async function send(request: Request, response: Response, reply: Reply): Promise<void> {
   const headers = { 'Content-Type': reply.contentType ?? 'application/json', 'Cache-Control': 'no-store', ...reply.headers };
+  if (reply.headers?.['ETag'] !== undefined && request.headers['if-none-match'] === reply.headers['ETag']) {
+    response.writeHead(304, reply.headers).end();
+    return;
+  }
   if (reply.stream !== undefined) {
     response.writeHead(reply.status, headers);
     await pipeline(reply.stream, response);
     return;
   }
   if (reply.body === undefined) {
-    if (reply.status === 204 || reply.status === 304) delete (headers as Partial<typeof headers>)['Content-Type'];
-    response.writeHead(reply.status, headers).end();
+    response.writeHead(reply.status, { 'Cache-Control': 'no-store', ...reply.headers }).end();
     return;
   }
   const body = Buffer.isBuffer(reply.body) ? reply.body : Buffer.from(JSON.stringify(reply.body));

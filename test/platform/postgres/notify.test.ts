@@ -59,8 +59,11 @@ describe('a notifier', () => {
     here.notify('tasks');
     expect(own.rings()).to.equal(1);
     await other.rung(1);
+    const last = createBell();
+    await here.listen('last', last.ring);
     there.notify('tasks');
-    await own.rung(2);
+    there.notify('last');
+    await last.rung(1);
     expect(own.rings()).to.equal(2);
   });
 

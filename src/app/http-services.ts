@@ -1,0 +1,52 @@
+/** Hands the HTTP door the rooms behind it. */
+
+import { TaskChanges } from '../doors/http/task-changes.ts';
+import type { HttpServices } from '../doors/http/services.ts';
+import { exportBundle } from '../ledger/export.ts';
+import { toTar } from '../ledger/export-tar.ts';
+import { readConsistencyProof, readProofs } from '../ledger/proofs.ts';
+import { readCheckpointNote, readTile } from '../ledger/tile-service.ts';
+import { readTrustedKeys } from '../ledger/trust.ts';
+import { KeyRing } from '../platform/keys/key-ring.ts';
+import type { Orchestrator } from './orchestrator.ts';
+
+/** Services of an orchestrator; `changes` are the calls that wait for its tasks. */
+export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, priorityMs: number): HttpServices {
+  const { database, audit, aaa, scopes, catalog, submitter, clock, engine, fleet, origin, vkey } = orchestrator;
+  return {
+    ...{ database, audit, aaa, scopes, catalog, submitter, clock, changes },
+    commands: {
+      ...{ database, audit, clock, priorityMs },
+      onEnded: (taskIds) => {
+        engine.ended(taskIds);
+      },
+      onQueued: (taskIds) => {
+        void engine.requeued(taskIds);
+      },
+      onCancelRequested: () => {
+        engine.changed();
+      },
+    },
+    auditLog: {
+      checkpoint: () => readCheckpointNote(database),
+      tile: (path) => readTile(database, path),
+      proof: async (seq) => (await readProofs(database, { seq }, { origin, vkey }))[0],
+      consistency: (from, to) => readConsistencyProof(database, from, to),
+      export: async (range) => toTar(await exportBundle(database, range, { origin, vkey })),
+    },
+    isAuditLogPublic: false,
+    fleet: {
+      register: (token, body, { requestId }) => fleet.join(token, body, requestId),
+      heartbeat: (token, nodeId, body) => fleet.heartbeat(token, nodeId, body),
+    },
+    system: () => engine.state,
+    readiness: () => engine.health(),
+    jwks: async () => {
+      const ring = new KeyRing();
+      for (const { kid, jwk, use, trusted_from, trusted_until } of await readTrustedKeys(database)) {
+        ring.add({ kid, jwk, use, from: trusted_from, ...(trusted_until === null ? {} : { until: trusted_until }) });
+      }
+      return { current: ring.jwks(new Date(clock.now())), archive: ring.jwksArchive() };
+    },
+  };
+}

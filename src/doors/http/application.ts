@@ -1,0 +1,64 @@
+/** The Express application: what happens to every request, in order. */
+
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import { AppError } from '../../domain/error.ts';
+import { callContext } from './bearer.ts';
+import { errorHandler, type OnFailure } from './errors.ts';
+import { RateLimiter, type RateLimits } from './rate-limit.ts';
+import { assignRequestId } from './request-id.ts';
+import type { Route } from './route.ts';
+import { createRouter } from './router.ts';
+import type { HttpServices } from './services.ts';
+
+export interface ApplicationOptions {
+  services: HttpServices;
+  routes: readonly Route[];
+  rateLimits: RateLimits;
+  /** Addresses and networks whose `X-Forwarded-For` counts. */
+  trustedProxies: readonly string[];
+  /** Aborts when the door closes. */
+  closing: AbortSignal;
+  onFailure: OnFailure;
+}
+
+export function createApplication(options: ApplicationOptions): Express {
+  const { services, trustedProxies } = options;
+  const limiter = new RateLimiter(options.rateLimits, services.clock);
+  const application = express();
+  application.disable('x-powered-by');
+  application.disable('etag');
+  application.set('query parser', false);
+  application.set('trust proxy', trustedProxies.length === 0 ? false : [...trustedProxies]);
+  application.use((request, response, next) => {
+    assignRequestId(request, response);
+    next();
+  });
+  application.use(
+    helmet({
+      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+      // Told by the proxy or the operator who knows that every door of this host name has a certificate.
+      strictTransportSecurity: false,
+    }),
+  );
+  application.use(async (request, response, next) => {
+    const context = callContext(request, response);
+    await limiter.network(context.ip, response).catch(async (error: unknown) => {
+      await services.aaa.denials.record({
+        type: 'auth.deny',
+        outcome: 'deny',
+        reason: 'rate_limited',
+        actor: { id: 'unknown', kind: 'unknown', ...(context.ip === null ? {} : { ip: context.ip }) },
+        request_id: context.requestId,
+      });
+      throw error;
+    });
+    next();
+  });
+  application.use(createRouter(options.routes, { aaa: services.aaa, limiter, closing: options.closing }));
+  application.use(() => {
+    throw new AppError('not_found', 'There is nothing at this path. The API is described at /docs.', { reason: 'no_such_path' });
+  });
+  application.use(errorHandler(options.onFailure));
+  return application;
+}

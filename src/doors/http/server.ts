@@ -1,0 +1,144 @@
+/** The HTTP door: listeners with their limits, plain and over TLS, and an orderly close. */
+
+import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { createApplication } from './application.ts';
+import { documentRoutes } from './routes/documents.ts';
+import { routeTable } from './routes/table.ts';
+import { answerClientError, type OnFailure } from './errors.ts';
+import { defaultRateLimits, type RateLimits } from './rate-limit.ts';
+import type { Route } from './route.ts';
+import type { HttpServices } from './services.ts';
+
+export interface ListenAddress {
+  host: string;
+  /** 0 takes any that is free. */
+  port: number;
+}
+
+export interface HttpDoorOptions {
+  services: HttpServices;
+  listen: ListenAddress;
+  /** A second listener over TLS 1.2 or later; PEM. */
+  tls?: ListenAddress & { key: string; cert: string };
+  /** Of the program, for the documents. */
+  version: string;
+  rateLimits?: Partial<RateLimits>;
+  trustedProxies?: readonly string[];
+  /** Told of failures whose cause callers do not see; for the log. */
+  onFailure: OnFailure;
+  /** Calls in progress get so long when the door closes. Default 5 s. */
+  closeGraceMs?: number;
+}
+
+export interface HttpDoor {
+  /** Begins to answer. Fails where an address is taken. */
+  listen(): Promise<void>;
+  /** Takes no more calls, lets those in progress end, wakes those that wait. Calling it twice does nothing. */
+  close(): Promise<void>;
+  /** Where it listens, with the real ports; undefined before `listen`. */
+  address(): { url: string; tlsUrl: string | undefined } | undefined;
+  readonly routes: readonly Route[];
+}
+
+const headersMaxBytes = 16 * 1024;
+const headersTimeoutMs = 60_000;
+const requestTimeoutMs = 120_000;
+const keepAliveMs = 65_000;
+const headersMax = 100;
+const connectionsMax = 10_000;
+const sweepMs = 20;
+const limits = {
+  maxHeaderSize: headersMaxBytes,
+  headersTimeout: headersTimeoutMs,
+  requestTimeout: requestTimeoutMs,
+  keepAliveTimeout: keepAliveMs,
+  connectionsCheckingInterval: 5_000,
+};
+
+/** A door that is not open yet. */
+export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
+  const { services, tls } = options;
+  const closing = new AbortController();
+  const described = routeTable(services);
+  const routes = [...described, ...documentRoutes(described, options.version)];
+  const application = createApplication({
+    services,
+    routes,
+    rateLimits: { ...defaultRateLimits, ...options.rateLimits },
+    trustedProxies: options.trustedProxies ?? [],
+    closing: closing.signal,
+    onFailure: options.onFailure,
+  });
+  const plain = withLimits(createHttpServer(limits, application));
+  const secure =
+    tls === undefined
+      ? undefined
+      : withLimits(createHttpsServer({ ...limits, key: tls.key, cert: tls.cert, minVersion: 'TLSv1.2' }, application));
+  let closed: Promise<void> | undefined;
+
+  async function close(): Promise<void> {
+    closing.abort();
+    services.changes.notifyAll();
+    await Promise.all([plain, ...(secure === undefined ? [] : [secure])].map((server) => closeServer(server, options.closeGraceMs ?? 5000)));
+  }
+
+  return {
+    routes,
+    listen: async () => {
+      await listen(plain, options.listen);
+      if (secure !== undefined && tls !== undefined) await listen(secure, tls);
+    },
+    close: () => (closed ??= close()),
+    address: () => {
+      const url = urlOf('http', plain);
+      return url === undefined ? undefined : { url, tlsUrl: secure === undefined ? undefined : urlOf('https', secure) };
+    },
+  };
+}
+
+function withLimits<Any extends Server>(server: Any): Any {
+  server.maxHeadersCount = headersMax;
+  server.maxConnections = connectionsMax;
+  server.on('clientError', (error: Error, socket) => {
+    answerClientError(error, socket as Socket);
+  });
+  return server;
+}
+
+function listen(server: Server, { host, port }: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+async function closeServer(server: Server, graceMs: number): Promise<void> {
+  if (!server.listening) return;
+  const ended = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  // A connection whose call has just ended is idle only now.
+  const sweep = setInterval(() => {
+    server.closeIdleConnections();
+  }, sweepMs);
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+  }, graceMs);
+  await ended;
+  clearInterval(sweep);
+  clearTimeout(cut);
+}
+
+function urlOf(scheme: string, server: Server): string | undefined {
+  const address = server.address() as AddressInfo | null;
+  if (address === null) return undefined;
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `${scheme}://${host}:${address.port.toString()}`;
+}
