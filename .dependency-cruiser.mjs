@@ -161,6 +161,13 @@ export default {
       to: { path: '^src/platform/postgres/embedded' },
     },
     {
+      name: 'nodes-never-touch-the-database',
+      comment: 'A node is a machine that may be taken over: what it can do to the database is nothing.',
+      severity: 'error',
+      from: { path: '^src/(worker|client)/' },
+      to: { path: '^src/platform/postgres/' },
+    },
+    {
       name: 'no-circles',
       comment: 'Two files that need each other are one file, or lack a third.',
       severity: 'error',

@@ -1,6 +1,6 @@
 /** `writ dev`: orchestrator and node in one process, on embedded parts, with data in one folder. */
 
-import { mkdir, realpath } from 'node:fs/promises';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError } from '../domain/error.ts';
@@ -25,7 +25,7 @@ import { createControlLink } from '../worker/control-link.ts';
 import { WorkerNode } from '../worker/worker-node.ts';
 import { ensureAdminToken, ensurePolicy, makeJoinToken, writeAddress } from './dev-files.ts';
 import { httpServices } from './http-services.ts';
-import { formatHost, nextFreePort, parseListen } from './listeners.ts';
+import { nextFreePort, parseListen } from './listeners.ts';
 import { composeOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { openTelemetryTap } from './telemetry-tap.ts';
 
@@ -103,7 +103,10 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
   stack.push(() => database.close());
 
   const broker = new InProcessBrokerServer();
-  stack.push(() => broker.close());
+  stack.push(() => {
+    broker.close();
+    return Promise.resolve();
+  });
   for (const feed of ['events', 'batches'] as const) await rewindFeed(database, feed);
   const changes = new TaskChanges();
   const catalog = await loadCatalog([installed('tools'), ...settings.tools_path.split(':').filter((dir) => dir !== '')]);
@@ -163,21 +166,22 @@ async function openDoor(
     create: true,
     clock: systemClock,
   });
-  const { keyPem, certificatePem } = await createListenerCertificate(authority);
+  const certificate = await createListenerCertificate(authority);
   const http = parseListen(settings.http_listen);
   const https =
     settings.https_listen === '' ? { host: http.host, port: await nextFreePort(http) } : parseListen(settings.https_listen);
-  const door = await createHttpDoor({
+  const door = createHttpDoor({
     services: httpServices(orchestrator, changes, settings.priority_point_s * 1000),
-    http,
-    https: { ...https, keyPem, certificatePem },
-    log,
+    listen: http,
+    tls: { ...https, key: certificate.keyPem, cert: certificate.certificatePem },
+    version: await installedVersion(),
+    onFailure: (error, requestId) => {
+      log('error', 'call.failed', { request_id: requestId, error });
+    },
   });
-  return {
-    door,
-    url: `http://${formatHost({ host: http.host, port: door.httpPort })}`,
-    httpsUrl: `https://${formatHost({ host: https.host, port: door.httpsPort })}`,
-  };
+  await door.listen();
+  const { url = '', tlsUrl = '' } = door.address() ?? {};
+  return { door, url, httpsUrl: tlsUrl };
 }
 
 async function startNode(parts: {
@@ -223,7 +227,12 @@ function checkMarkFolder(markDir: string, dataDir: string): void {
   }
 }
 
-/** A folder of this installation. */
+/** The version of this installation. */
+async function installedVersion(): Promise<string> {
+  return (JSON.parse(await readFile(installed('package.json'), 'utf8')) as { version: string }).version;
+}
+
+/** A folder or file of this installation. */
 export function installed(name: string): string {
   return fileURLToPath(new URL(`../../${name}`, import.meta.url));
 }

@@ -29,8 +29,11 @@ export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, p
     },
     auditLog: {
       checkpoint: () => readCheckpointNote(database),
-      tile: (path) => readTile(database, path),
-      proof: async (seq) => (await readProofs(database, { seq }, { origin, vkey }))[0],
+      tile: async (path) => {
+        const bytes = await readTile(database, `tile/${path}`);
+        return bytes === undefined ? undefined : { bytes, isFull: !path.includes('.p/') };
+      },
+      proof: async (seq) => (await readProofs(database, { seq }))[0],
       consistency: (from, to) => readConsistencyProof(database, from, to),
       export: async (range) => toTar(await exportBundle(database, range, { origin, vkey })),
     },

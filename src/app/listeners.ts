@@ -13,11 +13,6 @@ export function parseListen(text: string): ListenAddress {
   return { host: text.slice(0, at).replaceAll(/[[\]]/g, ''), port: Number(text.slice(at + 1)) };
 }
 
-/** An address as it stands in a URL. */
-export function formatHost({ host, port }: ListenAddress): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port.toString()}`;
-}
-
 /** The port after `base`'s where that is free now, else 0: any that is free. */
 export async function nextFreePort({ host, port }: ListenAddress): Promise<number> {
   const next = port + 1;

@@ -4,7 +4,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { AppError } from '../domain/error.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import { parsePolicy, type Policy } from '../proof/policy.ts';
-import type { FirstBad, VerifyReport } from '../proof/report.ts';
+import type { FirstBad, VerifyCounts, VerifyReport } from '../proof/report.ts';
 import { formatState, parseState, type RememberedState } from '../proof/state.ts';
 import { decodeHash } from '../proof/base64.ts';
 import { verifyBundle as verifySource } from '../proof/verify.ts';
@@ -48,19 +48,24 @@ export async function verifyBundle(options: VerifyBundleOptions): Promise<Verify
 /** The report for people: the verdict first, then what it rests on. */
 export function formatReport(report: VerifyReport): string {
   const { counts } = report;
-  const lines = [`${verdicts[report.verdict]}`];
+  const lines = [verdicts[report.verdict]];
   if (report.first_bad !== undefined) lines.push(...formatFirstBad(report.first_bad));
   if (report.log !== undefined) lines.push(`log                  ${report.log}`);
   if (report.size !== undefined) {
-    lines.push(`records              ${(report.from ?? 0).toString()} to ${report.size.toString()}, ${counts.records.toString()} read`);
+    lines.push(
+      `records              ${(report.from ?? 0).toString()} to ${report.size.toString()}, ${counts.records.toString()} read`,
+    );
   }
   if (report.root !== undefined) lines.push(`root                 ${report.root}`);
-  const numbers = Object.entries(counts).filter(([name]) => name !== 'records');
-  for (const [name, count] of numbers) lines.push(`${name.replaceAll('_', ' ').padEnd(20)} ${count.toString()}`);
+  for (const name of Object.keys(counts) as (keyof VerifyCounts)[]) {
+    if (name !== 'records') lines.push(`${name.replaceAll('_', ' ').padEnd(20)} ${counts[name].toString()}`);
+  }
   for (const { count, message } of report.absences) lines.push(`absent               ${count.toString()} × ${message}`);
   for (const note of report.notes) lines.push(`note                 ${note}`);
   if (report.farthest_step_back_ms > 0) {
-    lines.push(`note                 times of records step back by up to ${report.farthest_step_back_ms.toString()} ms`);
+    lines.push(
+      `note                 times of records step back by up to ${report.farthest_step_back_ms.toString()} ms`,
+    );
   }
   return `${lines.map(printable).join('\n')}\n`;
 }
@@ -107,7 +112,12 @@ async function readPolicy(path: string): Promise<Policy> {
     return parsePolicy(text);
   } catch (error) {
     if (!(error instanceof ProofError)) throw error;
-    throw new AppError('invalid', `The policy ${path} is no policy: ${error.message}.`, { reason: 'bad_policy' }, error);
+    throw new AppError(
+      'invalid',
+      `The policy ${path} is no policy: ${error.message}.`,
+      { reason: 'bad_policy' },
+      error,
+    );
   }
 }
 

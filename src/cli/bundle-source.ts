@@ -25,7 +25,8 @@ function directorySource(path: string): BundleSource {
       for (const entry of entries) holdRule(entry.isFile(), 30, 'a member that is not a regular file');
       return entries.map((entry) => entry.name);
     },
-    chunks: (member) => createReadStream(join(path, member), { highWaterMark: chunkBytes }) as AsyncIterable<Uint8Array>,
+    chunks: (member) =>
+      createReadStream(join(path, member), { highWaterMark: chunkBytes }) as AsyncIterable<Uint8Array>,
   };
 }
 

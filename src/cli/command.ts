@@ -1,6 +1,6 @@
 /** How a command is made: its help, the options that all have, and what it is run with. */
 
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { WritClient } from '../client/client.ts';
 import { wantsColors } from '../settings/terminal-settings.ts';
 import { exitCodes, exitHelp, type ExitCode } from './exit-code.ts';
@@ -20,7 +20,7 @@ export interface Invocation<Options> {
   io: CliIo;
   screen: Screen;
   /** The client for the server that options, environment or folder name; loaded here. */
-  connect(): Promise<WritClient>;
+  connect: () => Promise<WritClient>;
 }
 
 export interface CommandDefinition<Options> {
@@ -47,7 +47,7 @@ interface CommonOptions {
 /** Adds a command to the program or to a group of it. */
 export function addCommand<Options>(parent: Command, session: Session, definition: CommandDefinition<Options>): void {
   const { usage, summary, examples, connects = false, isDefault = false, options, run } = definition;
-  const command = parent.command(usage, { isDefault }).summary(summary).description(`${summary}.`);
+  const command = parent.command(usage, { isDefault }).summary(summary).description(sentence(summary));
   options?.(command);
   command.option('--json', 'one JSON document, or one a line for lists, on stdout');
   if (connects) addConnectionOptions(command);
@@ -69,7 +69,7 @@ export function addCommand<Options>(parent: Command, session: Session, definitio
 
 /** A command that only holds others. */
 export function addGroup(parent: Command, name: string, summary: string): Command {
-  return parent.command(name).summary(summary).description(`${summary}.`);
+  return parent.command(name).summary(summary).description(sentence(summary));
 }
 
 function addConnectionOptions(command: Command): void {
@@ -100,6 +100,10 @@ async function connect(options: CommonOptions, io: CliIo, screen: Screen): Promi
     ...(token === undefined ? {} : { token }),
     ...(caCert === undefined ? {} : { caCert }),
   });
+}
+
+function sentence(summary: string): string {
+  return `${summary.slice(0, 1).toUpperCase()}${summary.slice(1)}.`;
 }
 
 /** Collects an option that may be given several times. */

@@ -30,7 +30,8 @@ export function tellFailure(error: unknown, io: CliIo, json: boolean): ExitCode 
 function linesOf({ code, message, errors = [], next, status, request_id }: Told): string[] {
   const lines = message.split('\n').map(terminalText);
   lines[0] = `writ: ${lines[0] ?? ''}`;
-  for (const { path, message: what } of errors) lines.push(terminalText(`  ${path === '' ? '(whole)' : path}: ${what}`));
+  for (const { path, message: what } of errors)
+    lines.push(terminalText(`  ${path === '' ? '(whole)' : path}: ${what}`));
   if (next !== undefined) lines.push(terminalText(next));
   if (status !== undefined) {
     const id = request_id == null ? '' : `, request ${request_id}`;
@@ -44,7 +45,15 @@ function describe(error: unknown): Told {
   if (isRefusal(error)) {
     const { status, code, detail, errors, requestId, retryAfterS } = error;
     const exit = status >= 500 ? exitCodes.unreachable : exitCodes.refused;
-    return { exit, code, message: detail, errors, next: nextAfter(status, code, retryAfterS), status, request_id: requestId };
+    return {
+      exit,
+      code,
+      message: detail,
+      errors,
+      next: nextAfter(status, code, retryAfterS),
+      status,
+      request_id: requestId,
+    };
   }
   if (error instanceof AppError) {
     // Errors of fields stand in the message of those that come from the settings.

@@ -16,7 +16,12 @@ export interface FollowOptions {
 }
 
 /** Waits for one task and tells each state that is seen on stderr. */
-export async function followTask(client: WritClient, screen: Screen, taskId: string, options: FollowOptions): Promise<Task> {
+export async function followTask(
+  client: WritClient,
+  screen: Screen,
+  taskId: string,
+  options: FollowOptions,
+): Promise<Task> {
   const { timeoutS } = options;
   const isShown = !screen.json && screen.stderr.isTTY === true;
   return client.wait(taskId, {

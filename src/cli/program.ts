@@ -14,6 +14,7 @@ import { addTokenCommands } from './commands/token.ts';
 import { addToolCommands } from './commands/tools.ts';
 import { addVersionCommand } from './commands/version.ts';
 import { addWhoAmICommand } from './commands/whoami.ts';
+import { readVersion } from './read-version.ts';
 import { terminalLines } from './terminal-text.ts';
 
 const description = `Control plane for security automation: every order signed, every decision in a log that verifies offline.
@@ -26,6 +27,7 @@ export function createProgram(session: Session): Command {
   const { stdout, stderr } = session.io;
   const program = new Command('writ')
     .description(description)
+    .version(readVersion(), '-V, --version', 'show the version')
     .exitOverride()
     .showHelpAfterError('(add --help for the options and for examples)')
     .configureOutput({

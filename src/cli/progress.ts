@@ -1,9 +1,9 @@
 /** Progress of long work: a bar on a terminal, nothing elsewhere. */
 
 export interface Progress {
-  update(done: number, total?: number): void;
+  update: (done: number, total?: number) => void;
   /** Takes the bar away. */
-  stop(): void;
+  stop: () => void;
 }
 
 /** What a bar is drawn on. */

@@ -30,7 +30,10 @@ function outputLines({ output, output_encoding }: TaskResult): string[] {
   if (output === null || output_encoding === null) return [];
   if (typeof output !== 'string') return ['', ...terminalLines(JSON.stringify(output, null, 2)).split('\n')];
   if (output_encoding === 'base64') {
-    return ['', `(${Buffer.byteLength(output, 'base64').toString()} bytes that are no text; --json shows them as base64)`];
+    return [
+      '',
+      `(${Buffer.byteLength(output, 'base64').toString()} bytes that are no text; --json shows them as base64)`,
+    ];
   }
   return ['', ...terminalLines(output.replace(/\n$/, '')).split('\n')];
 }

@@ -24,7 +24,11 @@ const gap = '  ';
 const flexibleLeast = 12;
 
 /** One line for the headers and one for each row, without trailing spaces. */
-export function formatTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], layout: TableLayout): string[] {
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+  layout: TableLayout,
+): string[] {
   const texts = rows.map((row) => row.map((cell) => terminalText(typeof cell === 'string' ? cell : cell.text)));
   const widths = widthsOf(columns, texts, layout.columns);
   const header = columns.map((column, i) => layout.style('bold', pad(column.header, widths[i] ?? 0, column)));
@@ -53,7 +57,9 @@ export function formatPairs(pairs: readonly (readonly [string, Cell])[], style: 
 }
 
 function widthsOf(columns: readonly Column[], texts: readonly (readonly string[])[], available: number): number[] {
-  const widths = columns.map((column, i) => Math.max(textWidth(column.header), ...texts.map((row) => textWidth(row[i] ?? ''))));
+  const widths = columns.map((column, i) =>
+    Math.max(textWidth(column.header), ...texts.map((row) => textWidth(row[i] ?? ''))),
+  );
   const total = widths.reduce((sum, width) => sum + width, 0) + gap.length * (columns.length - 1);
   const flexible = columns.findIndex(({ isFlexible }) => isFlexible === true);
   const width = widths[flexible];

@@ -60,17 +60,24 @@ export async function readTaskInput(
   file: string | undefined,
   io: CliIo,
 ): Promise<TaskInput> {
-  const isDescribed = words.length > 0 || flags.tool !== undefined || flags.action !== undefined || flags.payload !== undefined;
+  const isDescribed =
+    words.length > 0 || flags.tool !== undefined || flags.action !== undefined || flags.payload !== undefined;
   if (isDescribed) {
     if (file !== undefined) throw new AppError('invalid', 'Give either a task or --file, not both.');
     return { tasks: [taskOfFlags(words, flags, io.clock.now())], isSingle: true };
   }
   const given = (Object.keys(flagNames) as (keyof TaskFlags)[]).find((name) => flags[name] !== undefined);
   if (given !== undefined) {
-    throw new AppError('invalid', `${flagNames[given]} is for a task given by flags: say which, or put it into the file.`);
+    throw new AppError(
+      'invalid',
+      `${flagNames[given]} is for a task given by flags: say which, or put it into the file.`,
+    );
   }
   if (file === undefined && io.stdin.isTTY === true) {
-    throw new AppError('invalid', 'There is no task: write "writ submit TOOL.ACTION key=value…", --file FILE, or pipe JSON in.');
+    throw new AppError(
+      'invalid',
+      'There is no task: write "writ submit TOOL.ACTION key=value…", --file FILE, or pipe JSON in.',
+    );
   }
   return parseTasks(await readText(file ?? '-', io));
 }
@@ -98,7 +105,8 @@ export async function readText(file: string, io: CliIo): Promise<string> {
 
 /** One task, a list, `{"tasks": […], "atomic"?}`, or one task a line. */
 export function parseTasks(text: string): TaskInput {
-  if (text.trim() === '') throw new AppError('invalid', 'The input is empty: give one task, a list, or one task a line.');
+  if (text.trim() === '')
+    throw new AppError('invalid', 'The input is empty: give one task, a list, or one task a line.');
   const whole = parseJson(text);
   if (whole === undefined) return { tasks: parseLines(text), isSingle: false };
   const { value } = whole;

@@ -21,7 +21,7 @@ export function terminalLines(text: string): string {
 
 /** One line of JSON that means what `value` means and holds nothing that steers a terminal. */
 export function terminalJson(value: unknown): string {
-  return (JSON.stringify(value) as string | undefined ?? 'null').replace(steering, escapeCharacter);
+  return ((JSON.stringify(value) as string | undefined) ?? 'null').replace(steering, escapeCharacter);
 }
 
 function escapeCharacter(character: string): string {
@@ -32,7 +32,8 @@ function escapeCharacter(character: string): string {
   return escaped;
 }
 
-const wide = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\uff01-\uff60]/u;
+const wide =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\uff01-\uff60]/u;
 const narrowOnly = /^[\x20-\x7e]*$/;
 
 /** Columns that a safe text takes. */

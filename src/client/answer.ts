@@ -87,19 +87,19 @@ export interface DeadLetter {
 
 export interface ToolAction {
   action: string;
-  description?: string;
+  description: string;
   /** JSON Schema of the payload. */
   parameters: Record<string, unknown>;
   required_role: string;
   effects: Effects;
-  timeout_s?: number;
+  timeout_s: number;
 }
 
 export interface Tool {
   tool: string;
   version: string;
   digest: string;
-  description?: string;
+  description: string;
   actions: ToolAction[];
 }
 
@@ -148,10 +148,11 @@ export interface Node {
   last_heartbeat: string | null;
   registered_at: string;
   labels: Record<string, string>;
-  capabilities: unknown;
-  metrics: Record<string, unknown> | null;
+  /** Digest of each tool that it has, by name. */
+  capabilities: Record<string, string>;
+  metrics: Record<string, number> | null;
   slots: number;
-  address: string | null;
+  lease_until: string;
 }
 
 /** A search of the audit log; members that are absent narrow nothing. */
@@ -171,5 +172,5 @@ export type AuditRecordAnswer = Record<string, unknown>;
 /** Whether the server takes work, and the state of each part. */
 export interface Readiness {
   ready: boolean;
-  parts: Record<string, unknown>;
+  parts: Record<string, { ok: boolean; detail?: string }>;
 }

@@ -53,6 +53,9 @@ export type { Scope, Submission, Task, TaskState };
 
 export type WritClientOptions = SenderOptions;
 
+/** A body of 1 MiB is the most that the API takes; some of it is for what stands around the tasks. */
+const batchMaxBytes = 1_000_000;
+
 export interface CallOptions {
   signal?: AbortSignal;
 }
@@ -93,8 +96,8 @@ export class WritClient {
   }
 
   /**
-   * Submits any number of tasks, a thousand a call, and answers each one's outcome in order. `atomic` accepts all or
-   * none, and takes a thousand at most.
+   * Submits any number of tasks, at most a thousand a call, and answers each one's outcome in order. `atomic` accepts
+   * all or none, and takes what fits into one call.
    */
   async submitBatch(
     submissions: readonly Submission[],
@@ -105,9 +108,9 @@ export class WritClient {
       throw new AppError('invalid', `All or none of at most ${batchMaxTasks.toString()} tasks can be accepted.`);
     }
     const outcomes: BatchOutcome[] = [];
-    for (let from = 0; from < submissions.length; from += batchMaxTasks) {
-      const tasks = submissions.slice(from, from + batchMaxTasks);
-      const key = idempotencyKey === undefined ? {} : { idempotencyKey: `${idempotencyKey}.${from.toString()}` };
+    for (const tasks of atomic ? [submissions] : splitBatch(submissions)) {
+      const key =
+        idempotencyKey === undefined ? {} : { idempotencyKey: `${idempotencyKey}.${outcomes.length.toString()}` };
       const body = { tasks, ...(atomic ? { atomic } : {}) };
       const part = { ...(signal === undefined ? {} : { signal }), ...key };
       const answer = await this.#write<{ results: BatchOutcome[] }>('POST', '/api/v1/tasks/batch', body, part);
@@ -218,8 +221,8 @@ export class WritClient {
     await this.#send(call, (response) => response.text());
   }
 
-  scopes(options: ListOptions = {}): AsyncGenerator<StoredScope, void, undefined> {
-    return readPages(this.#send, '/api/v1/scopes', 'scopes', {}, options);
+  async scopes(options: CallOptions = {}): Promise<StoredScope[]> {
+    return this.#list('/api/v1/scopes', 'scopes', options);
   }
 
   /** Makes a scope, or replaces the one of this name. */
@@ -253,16 +256,11 @@ export class WritClient {
     return this.#text('/api/v1/audit/log/checkpoint', options);
   }
 
-  /** Verifier keys of the log, one a line. What a server says of its own key is compared by another way before it counts. */
-  logKeys(options: CallOptions = {}): Promise<string> {
-    return this.#text('/api/v1/audit/log/log.vkey', options);
-  }
-
   /** Never fails for a server that is not ready. */
   ready(options: CallOptions = {}): Promise<Readiness> {
     const call: Call = { method: 'GET', path: '/api/v1/ready', accepts: [503], ...options };
     return this.#send(call, async (response) => {
-      const body = (await response.json()) as { parts?: Record<string, unknown> };
+      const body = (await response.json()) as { parts?: Readiness['parts'] };
       return { ready: response.ok, parts: body.parts ?? {} };
     });
   }
@@ -289,7 +287,7 @@ export class WritClient {
 
   async #list<Item>(path: string, noun: string, options: CallOptions): Promise<Item[]> {
     const body = await this.#read<Record<string, Item[] | undefined>>(path, {}, options.signal);
-    return body[noun] ?? body['items'] ?? body['entries'] ?? [];
+    return body[noun] ?? [];
   }
 
   #write<Answer>(
@@ -304,6 +302,22 @@ export class WritClient {
     const call: Call = { method, path, body, ...wait, ...key, ...(signal === undefined ? {} : { signal }) };
     return this.#send(call, (response) => response.json() as Promise<Answer>);
   }
+}
+
+/** Parts that fit into one call each, in order. */
+function* splitBatch(submissions: readonly Submission[]): Generator<readonly Submission[], void, undefined> {
+  let from = 0;
+  let bytes = 0;
+  for (const [at, submission] of submissions.entries()) {
+    const size = Buffer.byteLength(JSON.stringify(submission)) + 1;
+    if (at > from && (at - from === batchMaxTasks || bytes + size > batchMaxBytes)) {
+      yield submissions.slice(from, at);
+      from = at;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (from < submissions.length) yield submissions.slice(from);
 }
 
 function taskPath(taskId: string): string {

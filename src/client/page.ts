@@ -27,7 +27,7 @@ export async function* readPages<Item>(
     const wanted = { ...query, limit: Math.min(left, pageMax), ...(cursor === undefined ? {} : { cursor }) };
     const call = { method: 'GET', path, query: wanted, ...(signal === undefined ? {} : { signal }) } as const;
     const page = await send(call, (response) => response.json() as Promise<Record<string, unknown>>);
-    const items = (page[noun] ?? page['items']) as Item[] | undefined;
+    const items = page[noun] as Item[] | undefined;
     if (!Array.isArray(items)) throw new AppError('internal', `The answer to ${path} is not a list of ${noun}.`);
     yield* items.slice(0, left);
     left -= items.length;

@@ -62,7 +62,7 @@ export const heartbeat = z.strictObject({
   metrics: z.record(z.string().max(63), z.number()),
   slots,
   capabilities,
-  /** `sha256` is over the lines `<task_id> <attempt>\n` in ascending order of the task ids. */
+  /** `sha256` is over the lines `<task_id> <attempt> <0 or 1>\n`, 1 for a started one, in ascending order. */
   attempts: z.strictObject({
     count: z.int().min(0),
     sha256: z.string().length(64),

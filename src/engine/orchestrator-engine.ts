@@ -42,6 +42,7 @@ export class OrchestratorEngine {
   #live = 0;
   #countedAtMs = Number.NEGATIVE_INFINITY;
   #backlog = { waiting: 0, oldest_s: 0 };
+  #isBrokerOk = true;
   #isStopped = false;
 
   constructor(parts: EngineParts) {
@@ -114,8 +115,9 @@ export class OrchestratorEngine {
   }
 
   /** For `explain`: what of the whole system keeps tasks from running. */
-  get state(): { signer_ok: boolean; fenced_reason: FenceReason | null; leading: boolean } {
+  get state(): { signer_ok: boolean; broker_ok: boolean; fenced_reason: FenceReason | null; leading: boolean } {
     return {
+      broker_ok: this.#isBrokerOk,
       signer_ok: this.#term?.isDispatchFailing !== true,
       fenced_reason: this.#fence?.reason ?? null,
       leading: this.#term !== undefined,
@@ -237,7 +239,8 @@ export class OrchestratorEngine {
   }
 
   async #keepHouse(): Promise<boolean> {
-    const { database, clock } = this.#parts;
+    const { database, clock, broker } = this.#parts;
+    this.#isBrokerOk = (await broker.health()).ok;
     this.#backlog = await inboxBacklog(database, unsequencedMax);
     if (clock.monotonicMs() - this.#countedAtMs < countMs) return false;
     this.#countedAtMs = clock.monotonicMs();

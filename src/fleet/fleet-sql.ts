@@ -18,10 +18,12 @@ export interface NodeRow {
   registered_at: Date;
   last_heartbeat: Date | null;
   lease_until: Date;
+  /** Whether its lease runs, by the database's clock. */
+  is_leased: boolean;
 }
 
 const columns = `node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, boot_id, metrics,
-  registered_at, last_heartbeat, lease_until`;
+  registered_at, last_heartbeat, lease_until, lease_until > now() as is_leased`;
 
 /** All nodes that have not gone. */
 export async function readNodes(db: Queryable): Promise<NodeRow[]> {

@@ -107,8 +107,8 @@ function keyOf({ task_id, attempt }: Pick<HeldAttempt, 'task_id' | 'attempt'>): 
   return `${task_id} ${attempt.toString()}`;
 }
 
-/** SHA-256 over the lines `<task_id> <attempt>\n` in ascending order of the task ids, as lower-case hex. */
+/** SHA-256 over the lines `<task_id> <attempt> <0 or 1>\n`, 1 for a started one, in ascending order, as lower-case hex. */
 function attemptsSha256(orders: readonly OutstandingOrder[]): string {
-  const lines = orders.map(keyOf).sort();
-  return createHash('sha256').update(lines.map((line) => `${line}\n`).join('')).digest('hex');
+  const lines = orders.map((order) => `${keyOf(order)} ${order.state === 'running' ? '1' : '0'}\n`).sort();
+  return createHash('sha256').update(lines.join('')).digest('hex');
 }

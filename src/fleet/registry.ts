@@ -44,7 +44,7 @@ export class NodeRegistry {
   /** Nodes that may get orders: heard of lately, with slots. */
   ready(): NodeFacts[] {
     return this.all()
-      .filter(({ status, slots, last_heartbeat }) => status === 'active' && slots > 0 && last_heartbeat !== null)
+      .filter((node) => node.status === 'active' && node.is_leased && node.slots > 0 && node.last_heartbeat !== null)
       .map(({ node_id, slots, labels, capabilities }) => ({ node_id, slots, labels, capabilities }));
   }
 }

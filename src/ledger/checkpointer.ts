@@ -5,7 +5,7 @@ import type { Signer } from '../domain/signer.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import { formatCheckpoint } from '../proof/checkpoint.ts';
 import { formatNote, parseVerifierKey } from '../proof/note.ts';
-import { checkFence, FencedError } from './fence.ts';
+import { checkFence } from './fence.ts';
 import { insertCheckpoint, readLastCheckpoint, readLeaves } from './log-sql.ts';
 import type { Sequenced } from './sequencer.ts';
 import { TileBuilder } from './tile-builder.ts';
@@ -23,14 +23,16 @@ export interface CheckpointerOptions {
 
 /**
  * Belongs to one term of leadership. The order is: tiles, fence, mark, signature, storage. A process that dies between two of
- * these leaves a mark that is ahead of the last checkpoint, never behind it.
+ * these leaves a mark that is ahead of the last checkpoint, never behind it. Where it is not known whether the storage took
+ * place, the next round reads what is stored.
  */
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   readonly #keyId: string;
-  readonly #builder: TileBuilder;
+  #builder: TileBuilder;
   #mark: MarkValue | undefined;
   #signedSize: number;
+  #isStoredKnown = true;
 
   private constructor(options: CheckpointerOptions, builder: TileBuilder, mark: MarkValue | undefined) {
     this.#options = options;
@@ -55,6 +57,7 @@ export class Checkpointer {
 
   /** Signs what has grown since the last checkpoint; nothing where nothing has. `size` is the log's present size. */
   async runOnce(size: number): Promise<void> {
+    if (!this.#isStoredKnown) await this.#reload();
     await this.#catchUp(size);
     if (this.#builder.size === this.#signedSize) return;
     const { database, term, origin, signer } = this.#options;
@@ -66,10 +69,19 @@ export class Checkpointer {
     const [signature] = await signer.sign([Buffer.from(text, 'utf8')]);
     if (signature === undefined) throw new Error('the signer answered no signature');
     const note = formatNote(text, [{ name: origin, keyId: this.#keyId, signature: Buffer.from(signature) }]);
+    this.#isStoredKnown = false;
     await insertCheckpoint(database, term, { size: checkpoint.size, root, note }, tiles);
+    this.#isStoredKnown = true;
     this.#builder.stored(tiles);
     this.#signedSize = checkpoint.size;
     this.#options.onCheckpoint({ size: checkpoint.size });
+  }
+
+  async #reload(): Promise<void> {
+    const { database } = this.#options;
+    this.#builder = await TileBuilder.load(database, (await readLastCheckpoint(database))?.size ?? 0);
+    this.#signedSize = this.#builder.size;
+    this.#isStoredKnown = true;
   }
 
   async #catchUp(size: number): Promise<void> {
@@ -82,14 +94,18 @@ export class Checkpointer {
     }
   }
 
-  /** Reads the mark before each signature: somebody else's move means that this log is not the only one. */
+  /**
+   * Reads the mark before each signature. One that moved meanwhile is compared with the log: it was this leader, whose write
+   * was answered with an error; a later leader of this log, whose term shuts this one out; or another log of this origin.
+   */
   async #moveMark(next: MarkValue): Promise<void> {
-    const { mark } = this.#options;
-    const current = await mark.read();
+    const { database, mark } = this.#options;
+    let current = await mark.read();
     if (current?.size !== this.#mark?.size || current?.root !== this.#mark?.root) {
-      throw new FencedError('log_differs_from_mark', 'The mark was moved by somebody else: two logs have one origin.');
+      current = await checkFence(database, mark);
     }
-    if (next.size > (current?.size ?? 0)) await mark.write(current, next);
-    this.#mark = next.size > (current?.size ?? 0) ? next : current;
+    const isAhead = next.size > (current?.size ?? 0);
+    if (isAhead) await mark.write(current, next);
+    this.#mark = isAhead ? next : current;
   }
 }

@@ -3,7 +3,7 @@
 import type { Mark, MarkValue } from '../domain/mark.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import { readHead, readLastCheckpoint } from './log-sql.ts';
-import { readRoot } from './subtree-reader.ts';
+import { MissingLeafError, readRoot } from './subtree-reader.ts';
 
 /** Why nothing may be signed or dispatched; stable codes. */
 export type FenceReason = 'log_shorter_than_mark' | 'log_differs_from_mark' | 'mark_missing' | 'mark_unavailable';
@@ -40,11 +40,23 @@ export async function checkFence(db: Queryable, mark: Mark): Promise<MarkValue |
       `The log has ${size.toString()} records, but ${value.size.toString()} were signed: the database is an earlier copy.`,
     );
   }
-  const root = (await readRoot(db, value.size)).toString('base64');
-  if (root !== value.root) {
-    throw new FencedError('log_differs_from_mark', 'The log differs from what was signed: the database is another one.');
+  if ((await rootOf(db, value.size)) !== value.root) {
+    throw new FencedError(
+      'log_differs_from_mark',
+      'The log differs from what was signed: the database is another one.',
+    );
   }
   return value;
+}
+
+/** Base64 of the root over the first `size` leaves; undefined where some of them are gone. */
+async function rootOf(db: Queryable, size: number): Promise<string | undefined> {
+  try {
+    return (await readRoot(db, size)).toString('base64');
+  } catch (error) {
+    if (error instanceof MissingLeafError) return undefined;
+    throw error;
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -11,7 +11,11 @@ export interface LogHead {
 
 /** The head of the log; undefined in a database that has none yet. */
 export async function readHead(db: Queryable): Promise<LogHead | undefined> {
-  const found = await db.query<LogHead>({ name: 'read_head', text: 'select origin, size, leaf from audit_head', values: [] });
+  const found = await db.query<LogHead>({
+    name: 'read_head',
+    text: 'select origin, size, leaf from audit_head',
+    values: [],
+  });
   return found.rows[0];
 }
 

@@ -6,17 +6,28 @@ import { tileHeight } from '../proof/tiles.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import { readLeaves, readTileRoots } from './log-sql.ts';
 
+/** The log's tables lack leaves that they should have. */
+export class MissingLeafError extends Error {
+  constructor() {
+    super('the log does not reach so far, or has gaps');
+    this.name = 'MissingLeafError';
+  }
+}
+
 /**
  * Hash of the complete subtree of 2^level leaves at `index`. Taken from the roots of full tiles where these are stored, from
- * leaves else. Fails where the log does not reach so far.
+ * leaves else. Fails with MissingLeafError where the log does not reach so far.
  */
 export async function readSubtree(db: Queryable, { level, index }: Subtree): Promise<Buffer> {
   const tileLevel = Math.floor(level / tileHeight);
   const count = 2 ** (level % tileHeight);
   const from = index * count;
-  const hashes = tileLevel === 0 ? await readLeaves(db, from, from + count) : await readTileRoots(db, tileLevel - 1, from, from + count);
+  const hashes =
+    tileLevel === 0
+      ? await readLeaves(db, from, from + count)
+      : await readTileRoots(db, tileLevel - 1, from, from + count);
   if (hashes.length === count) return fold(hashes);
-  if (level === 0) throw new Error('the log does not reach so far');
+  if (level === 0) throw new MissingLeafError();
   const [left, right] = [
     await readSubtree(db, { level: level - 1, index: index * 2 }),
     await readSubtree(db, { level: level - 1, index: index * 2 + 1 }),

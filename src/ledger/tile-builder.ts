@@ -33,7 +33,13 @@ export class TileBuilder {
       if (hashes.length !== width - from) throw new Error(`level ${level.toString()} of the stored tree has gaps`);
       levels.push({ full, hashes });
     }
-    return new TileBuilder(levels, new CompactRange(size, levels.toReversed().flatMap(({ hashes }) => subtrees(hashes))));
+    return new TileBuilder(
+      levels,
+      new CompactRange(
+        size,
+        levels.toReversed().flatMap(({ hashes }) => subtrees(hashes)),
+      ),
+    );
   }
 
   get size(): number {

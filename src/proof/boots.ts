@@ -84,6 +84,10 @@ export class Boots {
 
   #checkPrevious(node: Node, previous: { boot_id: string; seq: number }): void {
     const boot = node.boots.get(previous.boot_id);
-    holdRule(boot === undefined || boot.highest <= previous.seq, 23, 'a boot names an earlier last receipt than is there');
+    holdRule(
+      boot === undefined || boot.highest <= previous.seq,
+      23,
+      'a boot names an earlier last receipt than is there',
+    );
   }
 }

@@ -27,8 +27,6 @@ export const bundleMembers = [
 /** Only with `from` > 0 (rule 28). */
 export const trustMember = 'trust.jsonl';
 
-export type BundleMember = (typeof bundleMembers)[number] | typeof trustMember;
-
 /** Lines of the members other than records.jsonl have at most so many bytes. */
 export const memberLineMaxBytes = 1024 * 1024;
 

@@ -2,7 +2,7 @@
 
 import type { BundleHeader } from './bundle.ts';
 import { decodeHashes } from './bundle.ts';
-import { canonicalize, type CanonicalValue } from './canonical-json.ts';
+import { canonicalize } from './canonical-json.ts';
 import { decodeText, parseLine, type LineReader } from './lines.ts';
 import { checkRecord, firstPrev, leafHash, type AuditRecord } from './record.ts';
 import { Contradiction, locate, type FirstBad } from './report.ts';
@@ -123,7 +123,7 @@ export class RecordChain {
 
   /** Stands in for the name that a record after the last would give. */
   #prevOfRoot(first: Link, last: Link): string | undefined {
-    const right = leafHash(canonicalize({ ...last.record, prev: first.name } as unknown as CanonicalValue));
+    const right = leafHash(canonicalize({ ...last.record, prev: first.name }));
     const tree = new CompactRange(this.tree.size, this.tree.hashes);
     tree.append(first.leaf);
     tree.append(right);

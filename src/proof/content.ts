@@ -132,7 +132,8 @@ export class Content {
 
   #submit({ target, data }: AuditRecord): void {
     const sha256 = data?.['tasks_sha256'];
-    if (target !== undefined && 'ids' in target && typeof sha256 === 'string') this.submissions.submit(target.ids, sha256);
+    if (target !== undefined && 'ids' in target && typeof sha256 === 'string')
+      this.submissions.submit(target.ids, sha256);
   }
 
   #issue(record: AuditRecord, data: ManifestData): void {
@@ -221,7 +222,8 @@ export class Content {
       this.boots.add(payload);
       this.#receiptNode.set(number, this.#nodes.add(payload.iss));
       const results = new Map<string, string>();
-      for (const { task_id, attempt, status } of payload.results) results.set(`${task_id} ${attempt.toString()}`, status);
+      for (const { task_id, attempt, status } of payload.results)
+        results.set(`${task_id} ${attempt.toString()}`, status);
       this.#untold.set(number, { seq: record.seq, results });
     });
   }

@@ -44,7 +44,11 @@ export function noteKeyId(name: string, type: number, publicKey: Uint8Array): st
 }
 
 /** Verifier key text of an Ed25519 key: `<name>+<key id>+<base64(type ‖ public key)>`. */
-export function formatVerifierKey(name: string, publicKey: Uint8Array, type: SignatureType = noteSignatureType): string {
+export function formatVerifierKey(
+  name: string,
+  publicKey: Uint8Array,
+  type: SignatureType = noteSignatureType,
+): string {
   checkName(name);
   const material = Buffer.concat([Buffer.of(type), publicKey]).toString('base64');
   return `${name}+${noteKeyId(name, type, publicKey)}+${material}`;

@@ -3,7 +3,6 @@
 import { isSha256Hex } from './hash.ts';
 import { isTimestamp, isUuid } from './ids.ts';
 import { importPublicKey, type Jwk } from './public-key.ts';
-import type { RecordBody } from './record.ts';
 import { resultStatuses, type ResultStatus } from './receipt.ts';
 import { holdRule } from './rule.ts';
 import { isCount, isText } from './shape.ts';
@@ -53,10 +52,18 @@ export interface PruneData {
 
 type Data = Readonly<Record<string, unknown>>;
 
+/** What is looked at here of a record whose own form holds. */
+interface TypedRecord {
+  type: string;
+  outcome: string;
+  target?: object | undefined;
+  data?: Data | undefined;
+}
+
 /** Types of records that always carry `data` (rule 8). */
 const carriesData = /^(?:manifest\.|receipt\.|key\.|attempt\.lost$|evidence\.prune$)/;
 
-const checks: Readonly<Record<string, (record: RecordBody, data: Data) => void>> = {
+const checks: Readonly<Record<string, (record: TypedRecord, data: Data) => void>> = {
   'manifest.issue': (record, data) => {
     holdRule(record.outcome === 'success', 13, 'the outcome of manifest.issue is success');
     checkManifestData(data, 13);
@@ -87,7 +94,7 @@ const checks: Readonly<Record<string, (record: RecordBody, data: Data) => void>>
 };
 
 /** Checks what one record of a known type must carry; unknown types pass (rule 7). */
-export function checkRecordData(record: RecordBody): void {
+export function checkRecordData(record: TypedRecord): void {
   if (record.type === 'task.submit') {
     checkSubmission(record);
     return;
@@ -107,9 +114,9 @@ function checkReceiptData(data: Data): void {
   holdRule(isList(data['results'], isResult), 14, 'results is not a list of [task_id, attempt, status]');
 }
 
-function checkSubmission(record: RecordBody): void {
+function checkSubmission(record: TypedRecord): void {
   const { target } = record;
-  const ids = target !== undefined && 'ids' in target ? target.ids : undefined;
+  const ids: unknown = target !== undefined && 'ids' in target ? target.ids : undefined;
   const sha256 = record.data?.['tasks_sha256'];
   if (record.outcome === 'deny') {
     holdRule(ids === undefined && sha256 === undefined, 10, 'a denied submission names no tasks');

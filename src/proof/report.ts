@@ -103,7 +103,8 @@ export function locate(place: Pick<FirstBad, 'member' | 'line' | 'seq'>, error: 
   // A signature is a note's or a JWS's: the member tells.
   const ruleOfSignature = place.member.startsWith('checkpoint') ? 24 : 20;
   const rule = ruleOf(error) ?? (error.code === 'bad_signature' ? ruleOfSignature : ruleOfCode[error.code]);
-  const expected = rule === undefined ? 'what the formats ask for' : `what rule ${rule.toString()} of the formats asks for`;
+  const expected =
+    rule === undefined ? 'what the formats ask for' : `what rule ${rule.toString()} of the formats asks for`;
   return new Contradiction({ ...place, ...(rule === undefined ? {} : { rule }), expected, found: error.message });
 }
 

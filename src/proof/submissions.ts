@@ -4,7 +4,7 @@ import { canonicalize } from './canonical-json.ts';
 import { Column } from './column.ts';
 import { sha256, sha256Hex } from './hash.ts';
 import { HexTable } from './hex-table.ts';
-import { taskSha256, type ManifestPayload } from './manifest.ts';
+import type { Grant, ManifestPayload } from './manifest.ts';
 
 /** A submission that waits for the first order of each of its tasks. */
 interface Submission {
@@ -70,7 +70,7 @@ export class Submissions {
 }
 
 /** The text that `taskSha256` hashes, before and after the payload's hash: the same for all orders of a grant. */
-function taskTextAround(grant: Parameters<typeof taskSha256>[0]): [before: string, after: string] {
+function taskTextAround(grant: Omit<Grant, 'approvals'>): [before: string, after: string] {
   const { tool, tool_digest, action, effects, timeout_s, scope, requested_by, required_role } = grant;
   const common = { tool, tool_digest, action, effects, timeout_s, scope, requested_by, required_role };
   const text = canonicalize({ ...common, payload_sha256: '' });

@@ -87,7 +87,7 @@ export class TrustedKeys {
       const own = expected.get(key.kid);
       if (own === undefined && this.mayMissKeys) continue;
       holdRule(own !== undefined, 26, 'keys.json holds a key that no record trusts, or one twice');
-      holdRule(own === canonicalize(key as CanonicalValue), 26, 'keys.json says something else of a key than the records');
+      holdRule(own === canonicalize(key), 26, 'keys.json says something else of a key than the records');
       expected.delete(key.kid);
     }
     holdRule(expected.size === 0, 26, 'keys.json lacks a key that a record trusts');
@@ -97,7 +97,8 @@ export class TrustedKeys {
     holdRule(!this.#keys.has(data.kid), 11, 'a key is trusted twice');
     const key = importPublicKey(data.jwk);
     this.#keys.set(data.kid, { key, data, fromMs: Date.parse(data.from), newestMs: -Infinity });
-    if (data.node_id !== undefined && !this.#firstTrust.has(data.node_id)) this.#firstTrust.set(data.node_id, record.seq);
+    if (data.node_id !== undefined && !this.#firstTrust.has(data.node_id))
+      this.#firstTrust.set(data.node_id, record.seq);
     if (data.use !== 'log') return;
     const verifierKey = parseVerifierKey(data.vkey ?? '');
     holdRule(

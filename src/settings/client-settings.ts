@@ -52,7 +52,10 @@ async function findUrl(
   if (fromFolder === undefined || fromFolder === '') return { url: defaultUrl, urlSource: 'default' };
   // Whoever fills this folder (a clone, an archive) must not learn a token that was meant for another server.
   if (!isLoopbackUrl(fromFolder)) {
-    throw new AppError('invalid', '.writ/url names another machine: give the address with --url or WRIT_URL if it is meant.');
+    throw new AppError(
+      'invalid',
+      '.writ/url names another machine: give the address with --url or WRIT_URL if it is meant.',
+    );
   }
   return { url: fromFolder, urlSource: '.writ/url' };
 }

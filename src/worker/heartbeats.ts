@@ -82,7 +82,7 @@ export class Heartbeats {
     const held = journal.orders.map(({ task_id, attempt, state }): HeldAttempt => {
       return { task_id, attempt, is_started: state !== 'received' };
     });
-    const lines = held.map(({ task_id, attempt }) => `${task_id} ${attempt.toString()}\n`).sort();
+    const lines = held.map((h) => `${h.task_id} ${h.attempt.toString()} ${h.is_started ? '1' : '0'}\n`).sort();
     const earlier = new Map(journal.spool.filter((r) => r.boot_id !== bootId).map((r) => [r.boot_id, r.seq]));
     return {
       boot_id: bootId,

@@ -9,6 +9,7 @@ import { closeRoles } from '../../src/aaa/roles.ts';
 import { insertToken } from '../../src/aaa/token-sql.ts';
 import { composeOrchestrator, type Orchestrator } from '../../src/app/orchestrator.ts';
 import type { Broker } from '../../src/domain/broker.ts';
+import { AppError } from '../../src/domain/error.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import { newId, type TokenId } from '../../src/domain/ids.ts';
 import type { Principal } from '../../src/domain/principal.ts';
@@ -19,7 +20,11 @@ import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import { loadCatalog } from '../../src/tools/catalog.ts';
 import { WorkerNode } from '../../src/worker/worker-node.ts';
+import type { TelemetryEvent } from '../../src/domain/event.ts';
+import type { CommandContext } from '../../src/tasks/command.ts';
+import { checkInvariants, type Findings } from '../support/invariants.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { eventually } from './eventually.ts';
 
 const catalogDir = fileURLToPath(new URL('../../tools', import.meta.url));
 
@@ -34,9 +39,21 @@ export interface Rig {
   nodes: WorkerNode[];
   log: { level: string; event: string; fields: Record<string, unknown> | undefined }[];
   addNode(name: string, options?: { slots?: number; dataDir?: string }): Promise<WorkerNode>;
+  /** Nothing of the node's gets through any more, nor to it, until the answer is called. */
+  cutOff(node: WorkerNode): () => void;
+  /** As `cutOff`, for good: its data folder can be given to a new node. */
+  crash(node: WorkerNode): void;
+  /** Manifests for the node are lost on the way, and counted, until `restore`. */
+  swallow(node: WorkerNode): { readonly count: number; restore(): void };
   /** A principal with a stored credential. */
   principal(name: string, roles: string[], scope?: string): Promise<Principal>;
   submit(principal: Principal, items: readonly unknown[]): Promise<{ task_id: string }[]>;
+  /** For commands on tasks. */
+  commands: CommandContext;
+  /** Events that a consumer of the queue has received so far. */
+  events: TelemetryEvent[];
+  /** Waits until everything is chained, signed and consumed, and checks the invariants. */
+  atRest(): Promise<Findings>;
   /** Resolves when no task is live; fails after the time. */
   settled(timeoutMs?: number): Promise<void>;
   stop(): Promise<void>;
@@ -71,19 +88,54 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   });
   await orchestrator.engine.start();
   const nodes: WorkerNode[] = [];
+  const events: TelemetryEvent[] = [];
+  const consumer = await server.connect().consume(settings.telemetry_queue, {
+    prefetch: 100,
+    onDeliveries: (deliveries) => {
+      for (const { body } of deliveries) events.push(JSON.parse(Buffer.from(body).toString()) as TelemetryEvent);
+      consumer.ack(deliveries);
+    },
+    onCancelled: () => undefined,
+  });
+  const wires = new Map<WorkerNode, Wire>();
   const rig: Rig = {
-    ...{ orchestrator, database, url: testDatabase.url, folder, server, broker, nodes, log },
+    ...{ orchestrator, database, url: testDatabase.url, folder, server, broker, nodes, log, events },
+    commands: {
+      ...{ database, audit: orchestrator.audit, clock: systemClock, priorityMs: 60_000 },
+      onEnded: (taskIds) => {
+        orchestrator.engine.ended(taskIds);
+      },
+      onQueued: (taskIds) => void orchestrator.engine.requeued(taskIds),
+      onCancelRequested: () => {
+        orchestrator.engine.changed();
+      },
+    },
+    atRest: async () => {
+      await eventually(async () => {
+        const { rows } = await database.query<{ rest: boolean }>(
+          `select not exists (select from audit_inbox) and size = (select max(size) from checkpoints)
+                  and size = (select next_seq from projections where name = 'telemetry.events') as rest from audit_head`,
+        );
+        return rows[0]?.rest === true && events.at(-1) !== undefined ? true : undefined;
+      });
+      await eventually(async () => ((await broker.depth(settings.telemetry_queue)) === 0 ? true : undefined));
+      return checkInvariants(database, events);
+    },
     addNode: async (name, { slots = 8, dataDir = join(folder, name) } = {}) => {
       await mkdir(dataDir, { recursive: true });
+      const wire: Wire = { isCut: false, isSwallowing: false, swallowed: 0 };
       const node = await WorkerNode.start({
         dataDir,
-        broker: server.connect(),
+        broker: wiredBroker(server.connect(), wire),
         signer: await openLocalSigner({ path: join(dataDir, 'node.key'), algorithm: 'EdDSA', create: true }),
         catalog,
         clock: systemClock,
         link: {
           join: (token, request) => orchestrator.fleet.join(token, request, 'rig'),
-          heartbeat: (credential, nodeId, beat) => orchestrator.fleet.heartbeat(credential, nodeId, beat),
+          heartbeat: (credential, nodeId, beat) => {
+            if (wire.isCut) throw new AppError('unavailable', 'cut off');
+            return orchestrator.fleet.heartbeat(credential, nodeId, beat);
+          },
         },
         name,
         labels: {},
@@ -93,7 +145,26 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         onFatal: (error) => log.push({ level: 'fatal', event: 'node', fields: { error } }),
       });
       nodes.push(node);
+      wires.set(node, wire);
       return node;
+    },
+    cutOff: (node) => {
+      const wire = wireOf(wires, node);
+      wire.isCut = true;
+      return () => (wire.isCut = false);
+    },
+    crash: (node) => {
+      wireOf(wires, node).isCut = true;
+    },
+    swallow: (node) => {
+      const wire = wireOf(wires, node);
+      wire.isSwallowing = true;
+      return {
+        get count() {
+          return wire.swallowed;
+        },
+        restore: () => (wire.isSwallowing = false),
+      };
     },
     principal: async (name, roles, scope) => {
       const token = await makeToken(database, 'svc', name, roles, scope);
@@ -117,7 +188,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       }
     },
     stop: async () => {
-      await Promise.all(nodes.map((node) => node.stop(1000)));
+      await Promise.all(nodes.map((node) => node.stop(0).catch(() => undefined)));
       await orchestrator.engine.stop();
       await server.close();
       await database.close();
@@ -126,6 +197,45 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
   };
   return rig;
+}
+
+/** What a test does to the connections of a node. */
+interface Wire {
+  isCut: boolean;
+  isSwallowing: boolean;
+  swallowed: number;
+}
+
+function wireOf(wires: ReadonlyMap<WorkerNode, Wire>, node: WorkerNode): Wire {
+  const wire = wires.get(node);
+  if (wire === undefined) throw new Error('not a node of this rig');
+  return wire;
+}
+
+function wiredBroker(broker: Broker, wire: Wire): Broker {
+  return {
+    declare: (topology) => broker.declare(topology),
+    deleteQueue: (name) => broker.deleteQueue(name),
+    depth: (queue) => broker.depth(queue),
+    health: () => broker.health(),
+    close: () => broker.close(),
+    publish: (messages) =>
+      wire.isCut ? Promise.resolve(messages.map(() => ({ outcome: 'unconfirmed' }))) : broker.publish(messages),
+    consume: async (queue, options) => {
+      const consumer = await broker.consume(queue, {
+        ...options,
+        onDeliveries: (deliveries) => {
+          if (wire.isSwallowing) {
+            wire.swallowed += deliveries.length;
+            consumer.ack(deliveries);
+          } else if (!wire.isCut) {
+            options.onDeliveries(deliveries);
+          }
+        },
+      });
+      return consumer;
+    },
+  };
 }
 
 async function makeToken(db: Database, kind: 'svc' | 'join', name: string, roles: string[], scope?: string): Promise<string> {

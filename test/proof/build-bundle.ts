@@ -66,7 +66,12 @@ function playRound(log: LogBuilder, key: ReturnType<typeof p256Key>, node: TestN
   log.issue(manifest);
   if (round % 3 === 2) {
     // The first is lost, given again, and answered late beside the others that count.
-    const late = log.receipt(node, [[first, 'interrupted'], ...others.map((task) => [task, 'succeeded'] as const)].map(([task, status]) => [task, status] as [TestTask, 'succeeded']));
+    const late = log.receipt(
+      node,
+      [[first, 'interrupted'], ...others.map((task) => [task, 'succeeded'] as const)].map(
+        ([task, status]) => [task, status] as [TestTask, 'succeeded'],
+      ),
+    );
     log.lose([[first.id, first.attempt]]);
     log.answer(late, 'accept', late.payload.results.slice(1));
     log.answer(late, 'late', late.payload.results.slice(0, 1));
@@ -75,20 +80,34 @@ function playRound(log: LogBuilder, key: ReturnType<typeof p256Key>, node: TestN
     return;
   }
   if (round % 3 === 1) {
-    log.answer(log.receipt(node, tasks.map((task) => [task, task === first ? 'failed' : 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.map((task) => [task, task === first ? 'failed' : 'succeeded']),
+      ),
+    );
     log.issue(log.manifest(key, node, [first]));
     log.answer(log.receipt(node, [[first, 'timed_out']]));
     return;
   }
   // The second half of the results comes in a receipt of its own, and is recorded before the first.
   const one = log.receipt(node, [[first, 'succeeded']]);
-  const two = log.receipt(node, others.map((task) => [task, 'succeeded']));
+  const two = log.receipt(
+    node,
+    others.map((task) => [task, 'succeeded']),
+  );
   log.answer(two);
   log.answer(one);
 }
 
 /** A manifest that was withdrawn after it was issued, or never issued at all, its bytes kept or not. */
-function voidFirst(log: LogBuilder, key: ReturnType<typeof p256Key>, node: TestNode, tasks: TestTask[], round: number): void {
+function voidFirst(
+  log: LogBuilder,
+  key: ReturnType<typeof p256Key>,
+  node: TestNode,
+  tasks: TestTask[],
+  round: number,
+): void {
   const manifest = log.manifest(key, node, tasks);
   if (round % 2 === 0) log.issue(manifest);
   log.voidManifest(manifest, round % 4 !== 3);

@@ -1,7 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
-import { canonicalize, canonicalizeWithFloats, parseCanonical, type CanonicalValue } from '../../src/proof/canonical-json.ts';
+import {
+  canonicalize,
+  canonicalizeWithFloats,
+  parseCanonical,
+  type CanonicalValue,
+} from '../../src/proof/canonical-json.ts';
 import { ProofError } from '../../src/proof/proof-error.ts';
 
 const codeOf = (act: () => unknown): string | undefined => {
@@ -26,7 +31,9 @@ function written(value: CanonicalValue | undefined): string {
   return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${written(member)}`).join(',')}}`;
 }
 
-const key = fc.string({ unit: 'binary', maxLength: 8 }).filter((text) => !/^(?:__proto__|constructor|prototype)$/.test(text));
+const key = fc
+  .string({ unit: 'binary', maxLength: 8 })
+  .filter((text) => !/^(?:__proto__|constructor|prototype)$/.test(text));
 const value = fc.letrec<{ value: CanonicalValue }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 6, depthSize: 'small' },
@@ -44,9 +51,13 @@ describe('canonical JSON', () => {
     const text =
       '{"\\u20ac":"Euro Sign","\\r":"Carriage Return","\\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",' +
       '"\\ud83d\\ude00":"Emoji: Grinning Face","\\u0080":"Control","\\u00f6":"Latin Small Letter O With Diaeresis"}';
-    const sorted = Object.values(JSON.parse(canonicalize(JSON.parse(text) as CanonicalValue)) as Record<string, string>);
+    const sorted = Object.values(
+      JSON.parse(canonicalize(JSON.parse(text) as CanonicalValue)) as Record<string, string>,
+    );
     // JSON.parse puts the member that looks like an index first; the text itself has it second.
-    expect(canonicalize(JSON.parse(text) as CanonicalValue).startsWith('{"\\r":"Carriage Return","1":"One","\u0080"')).to.equal(true);
+    expect(
+      canonicalize(JSON.parse(text) as CanonicalValue).startsWith('{"\\r":"Carriage Return","1":"One","\u0080"'),
+    ).to.equal(true);
     expect(sorted.filter((name) => name !== 'One')).to.deep.equal([
       'Carriage Return',
       'Control',
@@ -104,14 +115,45 @@ describe('canonical JSON', () => {
   });
 
   it('refuses any other form of the same value', () => {
-    for (const text of ['{"b":1,"a":2}', '{"a":1, "b":2}', '{"a":1,"a":1}', '-0', '1.0', '1e2', '"\\u0041"', '"\\/"', ' 1', '1\n', '\ufeff1']) {
-      expect(codeOf(() => parseCanonical(text)), text).to.be.oneOf(['not_canonical', 'not_json']);
+    for (const text of [
+      '{"b":1,"a":2}',
+      '{"a":1, "b":2}',
+      '{"a":1,"a":1}',
+      '-0',
+      '1.0',
+      '1e2',
+      '"\\u0041"',
+      '"\\/"',
+      ' 1',
+      '1\n',
+      '\ufeff1',
+    ]) {
+      expect(
+        codeOf(() => parseCanonical(text)),
+        text,
+      ).to.be.oneOf(['not_canonical', 'not_json']);
     }
   });
 
   it('refuses what canonical JSON cannot say', () => {
-    const wrong: unknown[] = [0.5, 2 ** 53, NaN, Infinity, '\ud800', undefined, [undefined], 1n, new Date(0), Symbol('x'), () => 1];
-    for (const any of wrong) expect(codeOf(() => canonicalize(any as CanonicalValue)), String(any)).to.equal('not_canonical');
+    const wrong: unknown[] = [
+      0.5,
+      2 ** 53,
+      NaN,
+      Infinity,
+      '\ud800',
+      undefined,
+      [undefined],
+      1n,
+      new Date(0),
+      Symbol('x'),
+      () => 1,
+    ];
+    for (const any of wrong)
+      expect(
+        codeOf(() => canonicalize(any as CanonicalValue)),
+        String(any),
+      ).to.equal('not_canonical');
     expect(codeOf(() => parseCanonical('{"__proto__":1}'))).to.equal('forbidden_key');
     expect(codeOf(() => parseCanonical('{"constructor":1}'))).to.equal('forbidden_key');
   });

@@ -65,11 +65,24 @@ function wrongMember(name: string, rule: number, member: string, edit: (text: st
 
 /** Appends a record without the checks that the ledger makes. */
 function appendRaw(log: LogBuilder, members: Record<string, CanonicalValue>): void {
-  const base = { v: 1, log: origin, seq: log.size, prev: log.prev, ts: log.ts, id: log.uuid(), type: 'test.raw', outcome: 'success' };
+  const base = {
+    v: 1,
+    log: origin,
+    seq: log.size,
+    prev: log.prev,
+    ts: log.ts,
+    id: log.uuid(),
+    type: 'test.raw',
+    outcome: 'success',
+  };
   log.appendLine(canonicalize({ ...base, ...members }));
 }
 
-function editLine(text: string, number: number, edit: (line: Record<string, CanonicalValue>) => CanonicalValue): string {
+function editLine(
+  text: string,
+  number: number,
+  edit: (line: Record<string, CanonicalValue>) => CanonicalValue,
+): string {
   const lines = text.split('\n');
   lines[number] = canonicalize(edit(JSON.parse(lines[number] ?? '') as Record<string, CanonicalValue>));
   return lines.join('\n');
@@ -150,7 +163,13 @@ const keys: Case[] = [
   wrongLog('a receipt from the future', 12, ({ log, key, node }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    log.answer(log.receipt(node, tasks.map((task) => [task, 'succeeded']), { iat: log.nowS + 302 }));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.map((task) => [task, 'succeeded']),
+        { iat: log.nowS + 302 },
+      ),
+    );
   }),
 ];
 
@@ -174,31 +193,64 @@ const orders: Case[] = [
   wrongLog('an attempt that is given twice', 17, ({ log, key, node, other }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    log.issue(log.manifest(key, other, tasks.map((task) => ({ ...task, attempt: 0 }))));
+    log.issue(
+      log.manifest(
+        key,
+        other,
+        tasks.map((task) => ({ ...task, attempt: 0 })),
+      ),
+    );
   }),
   wrongLog('a receipt that answers no order', 15, ({ log, node }) => {
-    log.answer(log.receipt(node, log.submit(1).map((task) => [{ ...task, attempt: 1 }, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        log.submit(1).map((task) => [{ ...task, attempt: 1 }, 'succeeded']),
+      ),
+    );
   }),
   wrongLog('a receipt of another node than the manifest names', 15, ({ log, key, node, other }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    log.answer(log.receipt(other, tasks.map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        other,
+        tasks.map((task) => [task, 'succeeded']),
+      ),
+    );
   }),
   wrongLog('an order that is answered twice', 15, ({ log, key, node }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    for (let twice = 0; twice < 2; twice++) log.answer(log.receipt(node, tasks.map((task) => [task, 'succeeded'])));
+    for (let twice = 0; twice < 2; twice++)
+      log.answer(
+        log.receipt(
+          node,
+          tasks.map((task) => [task, 'succeeded']),
+        ),
+      );
   }),
   wrongLog('an order that is lost after it was answered', 15, ({ log, key, node }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    log.answer(log.receipt(node, tasks.map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.map((task) => [task, 'succeeded']),
+      ),
+    );
     log.lose(tasks.map((task) => [task.id, task.attempt]));
   }),
   wrongLog('a late result of an order that has no stop', 15, ({ log, key, node }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    log.answer(log.receipt(node, tasks.map((task) => [task, 'succeeded'])), 'late');
+    log.answer(
+      log.receipt(
+        node,
+        tasks.map((task) => [task, 'succeeded']),
+      ),
+      'late',
+    );
   }),
   wrongLog('a lost attempt that no manifest gave', 15, ({ log }) => {
     log.lose([[log.uuid(), 1]]);
@@ -207,7 +259,12 @@ const orders: Case[] = [
     const tasks = log.submit(1);
     const manifest = log.manifest(key, node, tasks);
     log.issue(manifest);
-    log.answer(log.receipt(node, tasks.map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.map((task) => [task, 'succeeded']),
+      ),
+    );
     log.voidManifest(manifest);
   }),
   wrongLog('an answer to a void manifest', 16, ({ log, key, node }) => {
@@ -215,13 +272,25 @@ const orders: Case[] = [
     const manifest = log.manifest(key, node, tasks);
     log.issue(manifest);
     log.voidManifest(manifest);
-    log.answer(log.receipt(node, tasks.map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.map((task) => [task, 'succeeded']),
+      ),
+    );
   }),
   wrongLog('a record that lists another status than the receipt', 14, ({ log, key, node }) => {
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
-    const receipt = log.receipt(node, tasks.map((task) => [task, 'failed']));
-    log.answer(receipt, 'accept', receipt.payload.results.map((result) => ({ ...result, status: 'succeeded' })));
+    const receipt = log.receipt(
+      node,
+      tasks.map((task) => [task, 'failed']),
+    );
+    log.answer(
+      receipt,
+      'accept',
+      receipt.payload.results.map((result) => ({ ...result, status: 'succeeded' })),
+    );
   }),
   wrongLog('a prune of what no record named', 18, ({ log }) => {
     log.append({ type: 'evidence.prune', outcome: 'success', data: { sha256: [sha256Hex('never')] } });
@@ -235,7 +304,10 @@ const orders: Case[] = [
       played(({ log, key, node }) => {
         const tasks = log.submit(2);
         log.issue(log.manifest(key, node, tasks));
-        const receipt = log.receipt(node, tasks.map((task) => [task, 'succeeded']));
+        const receipt = log.receipt(
+          node,
+          tasks.map((task) => [task, 'succeeded']),
+        );
         log.answer(receipt, 'accept', receipt.payload.results.slice(1));
         log.append({ type: 'log.heartbeat', outcome: 'success' });
       }),
@@ -254,15 +326,30 @@ const receipts: Case[] = [
     for (const task of tasks.slice(0, 2)) log.answer(log.receipt(node, [[task, 'succeeded']]));
     log.reboot(node);
     node.previous = { boot_id: node.previous?.boot_id ?? '', seq: 0 };
-    log.answer(log.receipt(node, tasks.slice(2).map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.slice(2).map((task) => [task, 'succeeded']),
+      ),
+    );
   }),
   wrongLog('two boots that both are the first', 23, ({ log, key, node }) => {
     const tasks = log.submit(2);
     log.issue(log.manifest(key, node, tasks));
-    log.answer(log.receipt(node, tasks.slice(1).map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.slice(1).map((task) => [task, 'succeeded']),
+      ),
+    );
     log.reboot(node);
     delete node.previous;
-    log.answer(log.receipt(node, tasks.slice(0, 1).map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.slice(0, 1).map((task) => [task, 'succeeded']),
+      ),
+    );
   }),
   absentLog('a receipt that is missing in its sequence', 2, 'receipt_gap', ({ log, key, node }) => {
     const tasks = log.submit(2);
@@ -271,20 +358,38 @@ const receipts: Case[] = [
     node.seq++;
     const more = log.submit(1);
     log.issue(log.manifest(key, node, more));
-    log.answer(log.receipt(node, more.map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        more.map((task) => [task, 'succeeded']),
+      ),
+    );
   }),
   absentLog('a boot that names a later last receipt than is there', 2, 'receipt_gap', ({ log, key, node }) => {
     const tasks = log.submit(2);
     log.issue(log.manifest(key, node, tasks));
-    log.answer(log.receipt(node, tasks.slice(1).map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.slice(1).map((task) => [task, 'succeeded']),
+      ),
+    );
     log.reboot(node);
     node.previous = { boot_id: node.previous?.boot_id ?? '', seq: 4 };
-    log.answer(log.receipt(node, tasks.slice(0, 1).map((task) => [task, 'succeeded'])));
+    log.answer(
+      log.receipt(
+        node,
+        tasks.slice(0, 1).map((task) => [task, 'succeeded']),
+      ),
+    );
   }),
   absentLog('a receipt whose last record tells only a part', 2, 'untold_results', ({ log, key, node }) => {
     const tasks = log.submit(2);
     log.issue(log.manifest(key, node, tasks));
-    const receipt = log.receipt(node, tasks.map((task) => [task, 'succeeded']));
+    const receipt = log.receipt(
+      node,
+      tasks.map((task) => [task, 'succeeded']),
+    );
     log.answer(receipt, 'accept', receipt.payload.results.slice(1));
   }),
   absentLog('times that step back, which is no reason to refuse', 0, undefined, ({ log, key, node }) => {
@@ -324,9 +429,16 @@ const members: Case[] = [
     return [first, first, ...others].join('\n');
   }),
   wrongMember('a checkpoint with an extension line', 24, 'checkpoint', (text) => text.replace('\n\n', '\nmore\n\n')),
-  wrongMember('a checkpoint without the signature of the log', 24, 'checkpoint', (text) => text.replace(`— ${origin}`, '— someone.else')),
-  wrongMember('a proof of an earlier key that leads elsewhere', 28, trustMember, (text) =>
-    editLine(text, 1, (line) => ({ ...line, proof: (line['proof'] as CanonicalValue[]).slice(1) })), 30),
+  wrongMember('a checkpoint without the signature of the log', 24, 'checkpoint', (text) =>
+    text.replace(`— ${origin}`, '— someone.else'),
+  ),
+  wrongMember(
+    'a proof of an earlier key that leads elsewhere',
+    28,
+    trustMember,
+    (text) => editLine(text, 1, (line) => ({ ...line, proof: (line['proof'] as CanonicalValue[]).slice(1) })),
+    30,
+  ),
   wrongMember('a member that no bundle has', 30, 'extra.txt', () => 'hello\n'),
 ];
 

@@ -31,7 +31,8 @@ describe('JWS and its keys', () => {
   });
 
   it('refuses the header of RFC 7515 A.3, which names no key, and the P-521 key of A.4', () => {
-    const refused = (): unknown => verifyCompactJws(`${a3.input}.${a3.signature}`, 'writ-manifest+jws', () => undefined);
+    const refused = (): unknown =>
+      verifyCompactJws(`${a3.input}.${a3.signature}`, 'writ-manifest+jws', () => undefined);
     expect(refused).to.throw(ProofError).with.property('code', 'bad_header');
     const a4 = {
       kty: 'EC',
@@ -39,7 +40,9 @@ describe('JWS and its keys', () => {
       x: 'AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4XUQcWceqwQGk',
       y: 'ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2',
     };
-    expect(() => importPublicKey(a4)).to.throw(ProofError).with.property('code', 'bad_key');
+    expect(() => importPublicKey(a4))
+      .to.throw(ProofError)
+      .with.property('code', 'bad_key');
   });
 
   it('verifies the Ed25519 signature and computes the thumbprint of RFC 8037 A.3 and A.4', () => {

@@ -111,7 +111,7 @@ export class LogBuilder {
     const vkey = use === 'log' ? formatVerifierKey(origin, rawPublicKey(key)) : undefined;
     const data = { kid: key.kid, jwk: key.jwk, use, node_id: nodeId, from: this.ts, vkey };
     const archived = { ...key.jwk, kid: key.kid, writ_use: use as 'manifest' | 'node', writ_from: this.ts };
-    const seq = this.append({ type: 'key.trust', outcome: 'success', data: data as Record<string, CanonicalValue> });
+    const seq = this.append({ type: 'key.trust', outcome: 'success', data: data });
     const archivedKey = nodeId === undefined ? archived : { ...archived, writ_node: nodeId };
     this.keys.push({ seq, key: archivedKey, isLog: use === 'log' });
   }
@@ -144,7 +144,12 @@ export class LogBuilder {
     this.append({
       type: 'task.submit',
       outcome: 'allow',
-      actor: { id: 'ci@example.org', kind: 'service', auth: { method: 'api_key', credential_id: this.uuid() }, ip: '::1' },
+      actor: {
+        id: 'ci@example.org',
+        kind: 'service',
+        auth: { method: 'api_key', credential_id: this.uuid() },
+        ip: '::1',
+      },
       authz: { permission: 'tasks:submit', roles: ['operator'] },
       target: { kind: 'task', ids: tasks.map(({ id }) => id) },
       data: { tasks_sha256: sha256(Buffer.concat(hashes)).toString('hex') },
@@ -153,7 +158,12 @@ export class LogBuilder {
     return tasks;
   }
 
-  manifest(key: TestKey, node: TestNode, tasks: readonly TestTask[], change: Partial<ManifestPayload> = {}): TestManifest {
+  manifest(
+    key: TestKey,
+    node: TestNode,
+    tasks: readonly TestTask[],
+    change: Partial<ManifestPayload> = {},
+  ): TestManifest {
     const grants: Grant[] = [];
     const orders: Order[] = tasks.map((task) => {
       let grant = grants.findIndex((known) => canonicalize(known as never) === canonicalize(task.grant as never));
@@ -178,7 +188,11 @@ export class LogBuilder {
     this.#record('manifest.void', 'success', 'manifests.jsonl', manifest, data, isKept);
   }
 
-  receipt(node: TestNode, answers: readonly [TestTask, ResultStatus][], change: Partial<ReceiptPayload> = {}): TestReceipt {
+  receipt(
+    node: TestNode,
+    answers: readonly [TestTask, ResultStatus][],
+    change: Partial<ReceiptPayload> = {},
+  ): TestReceipt {
     const results = answers.map(([task, status]): Result => {
       const ran = status !== 'refused' && status !== 'not_started';
       return {
@@ -204,7 +218,11 @@ export class LogBuilder {
   }
 
   /** Records a receipt: the results that counted, or those that came late. */
-  answer(receipt: TestReceipt, kind: 'accept' | 'late' = 'accept', results: readonly Result[] = receipt.payload.results): void {
+  answer(
+    receipt: TestReceipt,
+    kind: 'accept' | 'late' = 'accept',
+    results: readonly Result[] = receipt.payload.results,
+  ): void {
     const listed = results.map(({ task_id, attempt, status }) => [task_id, attempt, status]);
     this.#record(`receipt.${kind}`, kind === 'accept' ? 'success' : 'deny', 'receipts.jsonl', receipt, {
       receipt_sha256: receipt.sha256,
@@ -227,7 +245,11 @@ export class LogBuilder {
     const text = formatCheckpoint({ origin, size, root: this.range(size).root() });
     const signatures = signers.map((index) => {
       const key = this.logKeys[index] ?? ed25519Key(index);
-      return { name: origin, keyId: noteKeyId(origin, 1, rawPublicKey(key)), signature: key.signOne(Buffer.from(text)) };
+      return {
+        name: origin,
+        keyId: noteKeyId(origin, 1, rawPublicKey(key)),
+        signature: key.signOne(Buffer.from(text)),
+      };
     });
     return formatNote(text, [...signatures, ...extra]);
   }
@@ -257,8 +279,15 @@ export class LogBuilder {
     put('checkpoint', last.note);
     put('checkpoints.jsonl', between.map(formatMemberLine).join(''));
     put('keys.json', formatKeyArchive(this.#archive(size)));
-    put('records.jsonl', this.lines.slice(from, size).map((line) => `${line}\n`).join(''));
-    for (const member of ['manifests.jsonl', 'receipts.jsonl']) put(member, this.#evidenceLines(member, from, size, pruned));
+    put(
+      'records.jsonl',
+      this.lines
+        .slice(from, size)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
+    for (const member of ['manifests.jsonl', 'receipts.jsonl'])
+      put(member, this.#evidenceLines(member, from, size, pruned));
     if (from > 0) put(trustMember, await this.#trustLines(from, size));
     return members;
   }
@@ -330,6 +359,8 @@ export function signJws(key: TestKey, type: string, payload: object): { jws: str
 /** Hashes of complete subtrees, from the leaves themselves. */
 export function subtreeReader(leaves: readonly Buffer[]): HashReader {
   const hashOf = (level: number, index: number): Buffer =>
-    level === 0 ? (leaves[index] ?? Buffer.alloc(0)) : nodeHash(hashOf(level - 1, 2 * index), hashOf(level - 1, 2 * index + 1));
+    level === 0
+      ? (leaves[index] ?? Buffer.alloc(0))
+      : nodeHash(hashOf(level - 1, 2 * index), hashOf(level - 1, 2 * index + 1));
   return (subtrees) => Promise.resolve(subtrees.map(({ level, index }) => hashOf(level, index)));
 }

@@ -23,7 +23,7 @@ const goNote =
   'If you think cryptography is the answer to your problem,\n' +
   "then you don't know what your problem is.\n" +
   '\n' +
-  '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfdqngotpRZb6KE6RyyBwJnAM=\n';
+  '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n';
 
 /** The example of C2SP tlog-cosignature, whose key ids and signatures are of the right form. */
 const c2spCheckpoint =
@@ -64,7 +64,9 @@ describe('signed notes', () => {
     expect(verifyNote(parseNote(good), [keyB])).to.deep.equal([]);
     const wrong = `${good}— b ${Buffer.concat([Buffer.from(keyB.keyId, 'hex'), Buffer.alloc(64)]).toString('base64')}\n`;
     expect(verifyNote(parseNote(wrong), [keyA])).to.deep.equal([keyA]);
-    expect(() => verifyNote(parseNote(wrong), [keyA, keyB])).to.throw(ProofError).with.property('code', 'bad_signature');
+    expect(() => verifyNote(parseNote(wrong), [keyA, keyB]))
+      .to.throw(ProofError)
+      .with.property('code', 'bad_signature');
     expect(() => verifyNote(parseNote(good.replace('text', 'test')), [keyA])).to.throw(ProofError);
   });
 
@@ -130,7 +132,9 @@ describe('checkpoints', () => {
 
 describe('the policy', () => {
   const witnesses = [0, 1, 2, 3].map((number) => ed25519Key(20 + number));
-  const vkeys = witnesses.map((key, i) => formatVerifierKey(`w${i.toString()}.example`, rawPublicKey(key), cosignatureType));
+  const vkeys = witnesses.map((key, i) =>
+    formatVerifierKey(`w${i.toString()}.example`, rawPublicKey(key), cosignatureType),
+  );
   const logKey = formatVerifierKey('log.example', rawPublicKey(ed25519Key(1)));
   const lines = vkeys.map((vkey, i) => `witness w${i.toString()} ${vkey}`);
 
@@ -143,8 +147,18 @@ describe('the policy', () => {
   it('counts witnesses and groups of groups', () => {
     const text = `# mine\n\n log ${logKey} https://log.example\n${lines.join('\n')}\ngroup a 2 w0 w1 w2\ngroup b all a w3\nquorum b\n`;
     const policy = parsePolicy(text);
-    const holds = (...numbers: number[]): boolean => isQuorum(policy, policy.witnesses.filter((_, i) => numbers.includes(i)));
-    expect([holds(), holds(0, 1), holds(0, 3), holds(1, 2, 3), holds(0, 1, 2, 3)]).to.deep.equal([false, false, false, true, true]);
+    const holds = (...numbers: number[]): boolean =>
+      isQuorum(
+        policy,
+        policy.witnesses.filter((_, i) => numbers.includes(i)),
+      );
+    expect([holds(), holds(0, 1), holds(0, 3), holds(1, 2, 3), holds(0, 1, 2, 3)]).to.deep.equal([
+      false,
+      false,
+      false,
+      true,
+      true,
+    ]);
   });
 
   it('counts only cosignatures that hold, and refuses a checkpoint with one that does not', () => {
@@ -157,9 +171,16 @@ describe('the policy', () => {
     const [witness = ed25519Key(20)] = witnesses;
     const signature = witness.signOne(cosignedMessage(text, 1_700_000_000n));
     const keyId = Buffer.from(noteKeyId('w0.example', cosignatureType, rawPublicKey(witness)), 'hex');
-    const cosign = (bytes: Buffer): string => `${own}— w0.example ${Buffer.concat([keyId, bytes]).toString('base64')}\n`;
-    expect(checkCheckpoint(parseNote(cosign(Buffer.concat([time, signature]))), policy)).to.include({ isWitnessed: true });
-    for (const bytes of [Buffer.concat([Buffer.alloc(8), signature]), signature, Buffer.concat([Buffer.alloc(8, 255), signature])]) {
+    const cosign = (bytes: Buffer): string =>
+      `${own}— w0.example ${Buffer.concat([keyId, bytes]).toString('base64')}\n`;
+    expect(checkCheckpoint(parseNote(cosign(Buffer.concat([time, signature]))), policy)).to.include({
+      isWitnessed: true,
+    });
+    for (const bytes of [
+      Buffer.concat([Buffer.alloc(8), signature]),
+      signature,
+      Buffer.concat([Buffer.alloc(8, 255), signature]),
+    ]) {
       expect(() => checkCheckpoint(parseNote(cosign(bytes)), policy)).to.throw(ProofError);
     }
     expect(checkCheckpoint(parseNote(signed(text, 'log.example', ed25519Key(9))), policy)).to.equal(undefined);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
-import { canonicalize, parseCanonical, type CanonicalValue } from '../../src/proof/canonical-json.ts';
+import { canonicalize, parseCanonical } from '../../src/proof/canonical-json.ts';
 import { ProofError } from '../../src/proof/proof-error.ts';
 import {
   checkRecord,
@@ -22,7 +22,8 @@ const body: RecordBody = {
 };
 const ts = '2026-01-02T03:04:05.678Z';
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 30 });
-const absentOr = <Value>(arbitrary: fc.Arbitrary<Value>): fc.Arbitrary<Value | undefined> => fc.option(arbitrary, { nil: undefined });
+const absentOr = <Value>(arbitrary: fc.Arbitrary<Value>): fc.Arbitrary<Value | undefined> =>
+  fc.option(arbitrary, { nil: undefined });
 const bodies = fc.record({
   reason: absentOr(text),
   request_id: absentOr(text),
@@ -39,7 +40,7 @@ describe('audit records', () => {
         const whole = { ...body, ...members };
         const prev = leafHash('x').toString('base64');
         const line = completeRecord(recordParts(whole), prev, seq, ts);
-        expect(line).to.equal(canonicalize({ ...whole, prev, seq, ts } as unknown as CanonicalValue));
+        expect(line).to.equal(canonicalize({ ...whole, prev, seq, ts }));
         expect(checkRecord(parseCanonical(line)).seq).to.equal(seq);
       }),
     );

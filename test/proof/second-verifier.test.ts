@@ -31,7 +31,9 @@ describe('the second verifier, in Python', function () {
     const policyPath = `${path}.policy`;
     await writeFile(policyPath, policy);
     return new Promise((resolve) => {
-      const child = execFile('python3', [script, path, policyPath], { env: { PATH: process.env['PATH'], ...environment } });
+      const child = execFile('python3', [script, path, policyPath], {
+        env: { PATH: process.env['PATH'], ...environment },
+      });
       child.on('exit', (code) => {
         resolve(code ?? -1);
       });

@@ -62,7 +62,10 @@ describe('a bundle of 300 records that was tampered with', () => {
         const bytes = Buffer.concat([ahead, line, behind]);
         bytes[ahead.length + at] = (bytes[ahead.length + at] ?? 0) ^ (1 << (at % 7));
         const finding = await firstBadOfChain(new RecordChain(readerOf(bytes), part, root));
-        expect(finding, `byte ${at.toString()} of record ${seq.toString()}`).to.include({ member: 'records.jsonl', seq });
+        expect(finding, `byte ${at.toString()} of record ${seq.toString()}`).to.include({
+          member: 'records.jsonl',
+          seq,
+        });
       }
       if (seq > 0) range.append(log.leaves[seq - 1] ?? Buffer.alloc(0));
     }
@@ -179,14 +182,21 @@ describe('a bundle of 300 records that was tampered with', () => {
 
   it('is found where the log was rolled back behind what is remembered, or forked', async () => {
     const policy = parsePolicy(log.policy);
-    const state = { log: parseBundleHeader((good.get('bundle.json') ?? '').toString()).log, size: log.size, root: log.range(log.size).root() };
+    const state = {
+      log: parseBundleHeader((good.get('bundle.json') ?? '').toString()).log,
+      size: log.size,
+      root: log.range(log.size).root(),
+    };
     expect(await verifyBundle(memorySource(good), { policy, state })).to.include({ exit_code: 0 });
     const earlier = log.checkpoints.at(-2);
     const { log: shorter } = buildGoodLog(300);
     shorter.checkpoints.splice(shorter.checkpoints.length - 1);
     const rolledBack = await verifyBundle(memorySource(await shorter.bundle()), { policy, state });
     expect(rolledBack.first_bad).to.include({ member: 'checkpoint', rule: 33, found: String(earlier?.size) });
-    const forked = await verifyBundle(memorySource(good), { policy, state: { ...state, size: 50, root: leafHash('another') } });
+    const forked = await verifyBundle(memorySource(good), {
+      policy,
+      state: { ...state, size: 50, root: leafHash('another') },
+    });
     expect(forked.first_bad).to.include({ member: 'records.jsonl', last_seq: 49 });
   });
 

@@ -83,8 +83,11 @@ describe('tiles', () => {
       range.append(level0.at(-1) ?? Buffer.alloc(0));
     }
     for (let level = 0; levelWidth(size, level) > 0; level++) {
-      for (let n = 0; n * 256 < level0.length; n++) stored.set(`${level.toString()} ${n.toString()}`, Buffer.concat(level0.slice(n * 256, n * 256 + 256)));
-      level0 = Array.from({ length: Math.floor(level0.length / 256) }, (_, n) => fold(level0.slice(n * 256, n * 256 + 256)));
+      for (let n = 0; n * 256 < level0.length; n++)
+        stored.set(`${level.toString()} ${n.toString()}`, Buffer.concat(level0.slice(n * 256, n * 256 + 256)));
+      level0 = Array.from({ length: Math.floor(level0.length / 256) }, (_, n) =>
+        fold(level0.slice(n * 256, n * 256 + 256)),
+      );
     }
     const read: HashReader = (subtrees) =>
       Promise.resolve(

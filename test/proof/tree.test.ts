@@ -174,7 +174,9 @@ describe('the tree of RFC 6962', () => {
           if (index >= size) continue;
           const [leaf = root] = await read([{ level: 0, index }]);
           const proof = await inclusionProof(read, index, size);
-          expect(verifyInclusion(leaf, index, size, proof, root), `${index.toString()} of ${size.toString()}`).to.equal(true);
+          expect(verifyInclusion(leaf, index, size, proof, root), `${index.toString()} of ${size.toString()}`).to.equal(
+            true,
+          );
           if (index < 2 ** 31) continue;
           expect(verifyInclusion(leaf, index % 2 ** 31, size, proof, root), 'the index cut to 31 bits').to.equal(false);
         }

@@ -1,13 +1,13 @@
 /** Databases for tests: one server for the whole run, one database for whoever asks, made from a migrated template. */
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/platform/postgres/embedded.ts';
 import { migrate } from '../../src/platform/postgres/migrate.ts';
 import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
 import { openSession } from '../../src/platform/postgres/session.ts';
+import { makeScratchFolder, scratchParent } from './scratch.ts';
 
 export interface TestDatabase {
   /** As the owner of the database, who may change its tables: for a pool of the test's own. */
@@ -60,19 +60,21 @@ export async function stopTestPostgres(): Promise<void> {
 
 async function startServer(): Promise<{ postgres: EmbeddedPostgres; folder: string }> {
   await sweep();
-  const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
-  // What a test commits need not outlive the machine.
-  const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
+  const folder = await makeScratchFolder(`${FOLDER_PREFIX}${process.pid}-`);
+  // What a test commits need not outlive the machine, and the folder may lie in memory.
+  const unsafe = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+  const settings = { ...unsafe, max_wal_size: '128MB', min_wal_size: '32MB', max_connections: '200' };
   const postgres = await startEmbeddedPostgres({ dataDir: folder, settings });
   return { postgres, folder };
 }
 
 /** Runs that were killed left their folders behind; their servers have ended by themselves. */
 async function sweep(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
+  const parent = await scratchParent();
+  for (const name of await readdir(parent)) {
     if (!name.startsWith(FOLDER_PREFIX)) continue;
     const pid = Number(name.slice(FOLDER_PREFIX.length).split('-')[0]);
-    if (!isAlive(pid)) await rm(join(tmpdir(), name), { recursive: true, force: true });
+    if (!isAlive(pid)) await rm(join(parent, name), { recursive: true, force: true });
   }
 }
 

@@ -123,7 +123,9 @@ async function submitMany(
     const ids = accepted.map(({ task_id }) => task_id);
     const tasks = await followTasks(client, screen, ids, { timeoutS: waitTimeoutS(options) });
     const byId = new Map(tasks.map((task) => [task.task_id, task]));
-    outcomes = outcomes.map((outcome) => ('task' in outcome ? { task: byId.get(outcome.task.task_id) ?? outcome.task } : outcome));
+    outcomes = outcomes.map((outcome) =>
+      'task' in outcome ? { task: byId.get(outcome.task.task_id) ?? outcome.task } : outcome,
+    );
     await showOutcomes(outcomes, screen);
     return refused > 0 ? exitCodes.refused : exitOfTasks(tasks);
   }
@@ -131,7 +133,10 @@ async function submitMany(
   return refused > 0 ? exitCodes.refused : undefined;
 }
 
-async function showOutcomes(outcomes: readonly BatchOutcome[], screen: Invocation<SubmitOptions>['screen']): Promise<void> {
+async function showOutcomes(
+  outcomes: readonly BatchOutcome[],
+  screen: Invocation<SubmitOptions>['screen'],
+): Promise<void> {
   if (screen.json) {
     for (const outcome of outcomes) await screen.value(outcome);
     return;
@@ -164,7 +169,10 @@ async function plan(
       const tint = isAccepted ? 'green' : 'red';
       return [(i + 1).toString(), { text: decision.decision, tint }, why] as const;
     });
-    await screen.table([{ header: '#', align: 'right' }, { header: 'DECISION' }, { header: 'WHY', isFlexible: true }], rows);
+    await screen.table(
+      [{ header: '#', align: 'right' }, { header: 'DECISION' }, { header: 'WHY', isFlexible: true }],
+      rows,
+    );
   }
   return decisions.some(({ decision }) => decision === 'refuse') ? exitCodes.refused : undefined;
 }

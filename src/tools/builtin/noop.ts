@@ -30,8 +30,12 @@ function finish(parameters: Readonly<Record<string, unknown>>): BuiltinOutcome {
   return output === undefined ? nothing : { output };
 }
 
-/** Parameters: `file` (absolute, under the system's temporary folder), `line` (without line feeds). Every run shows. */
-export const noopAppend: Builtin = (parameters) => {
+/**
+ * Parameters: `file` (absolute, under the system's temporary folder), `line` (without line feeds), and `sleep_ms`, for which it
+ * goes on after the line is written. Every run shows.
+ */
+export const noopAppend: Builtin = (parameters, context) => {
+  const sleepMs = optionalInteger(parameters, 'sleep_ms', { min: 0, max: sleepMaxMs });
   const file = requiredText(parameters, 'file');
   const line = requiredText(parameters, 'line');
   if (/[\r\n]/.test(line)) throw invalid('line', 'one line');
@@ -47,7 +51,8 @@ export const noopAppend: Builtin = (parameters) => {
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
-  return nothing;
+  if (sleepMs === undefined || sleepMs === 0) return nothing;
+  return sleep(sleepMs, undefined, { signal: context.signal() }).then(() => nothing);
 };
 
 function inTemporaryFolder(file: string): string {

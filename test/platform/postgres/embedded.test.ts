@@ -2,9 +2,8 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -12,6 +11,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 import { FatalError } from '../../../src/domain/error.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/platform/postgres/embedded.ts';
 import { openSession } from '../../../src/platform/postgres/session.ts';
+import { makeScratchFolder } from '../../support/scratch.ts';
 
 const MODULE = new URL('../../../src/platform/postgres/embedded.ts', import.meta.url).href;
 const run = promisify(execFile);
@@ -34,7 +34,7 @@ describe('an embedded server that runs', () => {
   let postgres: EmbeddedPostgres;
 
   before(async () => {
-    parent = await mkdtemp(join(tmpdir(), 'writ-test-embedded-'));
+    parent = await makeScratchFolder('writ-test-embedded-');
     dataDir = join(parent, 'postgres');
     postgres = await startEmbeddedPostgres({ dataDir });
   });
@@ -117,14 +117,14 @@ describe('an embedded server that comes and goes', () => {
   let children: ChildProcess[];
 
   before(async () => {
-    made = await mkdtemp(join(tmpdir(), 'writ-test-made-'));
+    made = await makeScratchFolder('writ-test-made-');
     await (await startEmbeddedPostgres({ dataDir: join(made, 'postgres') })).stop();
   });
 
   after(() => rm(made, { recursive: true, force: true }));
 
   beforeEach(async () => {
-    parent = await mkdtemp(join(tmpdir(), 'writ-test-embedded-'));
+    parent = await makeScratchFolder('writ-test-embedded-');
     dataDir = join(parent, 'postgres');
     // Keeps the owners of all files, which node's own cp does not.
     await run('sh', ['-c', 'tar -C "$1" -cf - postgres | tar -C "$2" -xpf -', 'sh', made, parent]);

@@ -61,6 +61,8 @@ describe('a notifier', () => {
     await other.rung(1);
     const last = createBell();
     await here.listen('last', last.ring);
+    there.notify('first');
+    // These two go together, in this order.
     there.notify('tasks');
     there.notify('last');
     await last.rung(1);
