@@ -162,24 +162,32 @@ export async function tailTelemetry(options: {
   signal: AbortSignal;
 }): Promise<void> {
   const socket = await connect(options.dataDir);
+  let isBusy = false;
+  // While an event is in hand, its acknowledgement still goes out before the end.
   const onAbort = (): void => {
-    socket.end();
+    if (!isBusy) socket.end();
   };
   options.signal.addEventListener('abort', onAbort);
   socket.write(`${JSON.stringify({ feed: options.feed } satisfies Hello)}\n`);
   try {
     for await (const line of createInterface({ input: socket, crlfDelay: Infinity })) {
+      isBusy = true;
       const { tag, body } = JSON.parse(line) as TapLine;
       for (const text of body.split('\n')) {
         if (text !== '') await options.onEvent(JSON.parse(text) as TelemetryEvent);
       }
       socket.write(`${JSON.stringify({ ack: tag })}\n`);
-      if (options.signal.aborted) break;
+      isBusy = false;
+      if (isAborted(options.signal)) break;
     }
   } finally {
     options.signal.removeEventListener('abort', onAbort);
     socket.end();
   }
+}
+
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 async function connect(dataDir: string): Promise<Socket> {

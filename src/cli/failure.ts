@@ -72,12 +72,12 @@ function unreachable(error: Error): Told {
   const next = isTls
     ? 'The certificate is not trusted: give its authority with --cacert FILE or WRIT_CACERT, or check the address.'
     : 'Is it running there? "writ dev" starts one here; --url or WRIT_URL names another.';
-  return { exit: exitCodes.unreachable, code, message: `${error.message} (${code})`, next };
+  return { exit: exitCodes.unreachable, code, message: error.message, next };
 }
 
 function nextAfter(status: number, code: string, retryAfterS: number | null): string | undefined {
   if (status === 401) {
-    return 'The token is missing, wrong, expired or revoked: set WRIT_TOKEN or WRIT_TOKEN_FILE, or use the folder of the server.';
+    return 'Set WRIT_TOKEN or WRIT_TOKEN_FILE, give --token-file, or run this in the folder of a "writ dev".';
   }
   if (status === 403) return '"writ whoami" shows your roles and scope.';
   if (code === 'not_finished') return 'Wait for it with "writ task wait".';

@@ -27,7 +27,7 @@ export async function showResult(screen: Screen, result: TaskResult): Promise<vo
 }
 
 function outputLines({ output, output_encoding }: TaskResult): string[] {
-  if (output === null || output_encoding === null) return [];
+  if (output === null || output === '' || output_encoding === null) return [];
   if (typeof output !== 'string') return ['', ...terminalLines(JSON.stringify(output, null, 2)).split('\n')];
   if (output_encoding === 'base64') {
     return [

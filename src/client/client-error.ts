@@ -43,11 +43,16 @@ export class WritUnreachableError extends Error {
   /** The system's code, such as `ECONNREFUSED`; null where there is none. */
   readonly code: string | null;
 
-  constructor(url: string, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+  /** `timeoutMs` where the time was up. */
+  constructor(url: string, timeoutMs: number | undefined, cause: unknown) {
+    const code = systemCode(cause);
+    const said = `No connection to ${url}${code === null ? '' : ` (${code})`}.`;
+    super(timeoutMs === undefined ? said : `No answer from ${url} within ${(timeoutMs / 1000).toString()} s.`, {
+      cause,
+    });
     this.name = 'WritUnreachableError';
     this.url = url;
-    this.code = systemCode(cause);
+    this.code = code;
   }
 }
 

@@ -97,10 +97,7 @@ async function sendOnce<Result>(
   } catch (error) {
     if (error instanceof WritApiError || error instanceof AppError || call.signal?.aborted === true) throw error;
     const origin = new URL(url).origin;
-    const said = deadline.signal.aborted
-      ? `No answer from ${origin} within ${(timeoutMs / 1000).toString()} s.`
-      : `No connection to ${origin}.`;
-    throw new WritUnreachableError(origin, said, error);
+    throw new WritUnreachableError(origin, deadline.signal.aborted ? timeoutMs : undefined, error);
   } finally {
     clearTimeout(timer);
   }

@@ -23,6 +23,8 @@ export interface AttemptCounts {
   late: number;
   /** Orders without a stop at the end. */
   open: number;
+  /** Late results of orders that their node never had, or that had no stop: what the node claimed. */
+  stray: number;
   /** Answers to orders that the bundle does not show: given before it begins, or by pruned manifests. */
   unknown: number;
 }
@@ -42,7 +44,7 @@ export class Attempts {
   readonly #manifestNode = new Column();
   readonly #manifestStart = new Column();
   readonly #manifestEnd = new Column();
-  readonly #counts = { accepted: 0, lost: 0, voided: 0, late: 0, unknown: 0, orders: 0 };
+  readonly #counts = { accepted: 0, lost: 0, voided: 0, late: 0, stray: 0, unknown: 0, orders: 0 };
   /** Whether orders may exist that are not known here. */
   mayMissOrders = false;
 
@@ -83,18 +85,20 @@ export class Attempts {
     this.#stop(taskId, attempt, lost, undefined);
   }
 
-  /** A result that did not count: its order has a stop already, and was not taken back. */
+  /**
+   * A result that did not count. It is what its node claims, and can contradict nothing: a node may sign results of
+   * orders that it never had, and the log tells of them truly.
+   */
   late(node: number | undefined, taskId: string, attempt: number): void {
     this.#counts.late++;
     const row = this.#find(this.#tasks.find(taskId), attempt);
     if (row < 0) {
-      this.#expectUnknown();
+      if (this.mayMissOrders) this.#counts.unknown++;
+      else this.#counts.stray++;
       return;
     }
     const state = this.#state.get(row);
-    holdRule(state !== voided, 16, 'a result for an order of a void manifest');
-    holdRule(state !== open, 15, 'a late result for an order that has no stop yet');
-    this.#checkNode(row, node);
+    if ((state !== lost && state !== accepted) || !this.#isBy(row, node)) this.#counts.stray++;
   }
 
   counts(): AttemptCounts {
@@ -113,7 +117,7 @@ export class Attempts {
     }
     holdRule(this.#state.get(row) !== voided, 16, 'a stop of an order of a void manifest');
     holdRule(this.#state.get(row) === open, 15, 'a second stop of an order');
-    this.#checkNode(row, node);
+    holdRule(this.#isBy(row, node), 15, 'an answer by another node than the manifest names');
     this.#state.set(row, state);
   }
 
@@ -122,10 +126,9 @@ export class Attempts {
     this.#counts.unknown++;
   }
 
-  #checkNode(row: number, node: number | undefined): void {
+  #isBy(row: number, node: number | undefined): boolean {
     const manifest = this.#manifest.get(row);
-    if (manifest === unknownManifest || node === undefined) return;
-    holdRule(this.#manifestNode.get(manifest) === node, 15, 'an answer by another node than the manifest names');
+    return manifest === unknownManifest || node === undefined || this.#manifestNode.get(manifest) === node;
   }
 
   #add(task: number, attempt: number, manifest: number, state: number): void {

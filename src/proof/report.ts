@@ -52,6 +52,8 @@ export interface VerifyCounts {
   late: number;
   /** Orders without a stop at the end of the log. */
   open: number;
+  /** Late results of orders that their node never had, or that had no stop: what the node claimed. */
+  stray: number;
   /** Answers to orders that the bundle does not show. */
   unknown: number;
   /** Submissions whose tasks were ordered with another hash: with a newer tool digest (rule 10). */

@@ -179,6 +179,7 @@ async function finishContent(run: Run, content: Content, trusted: TrustedKeys, f
   const unexplained = gaps.missing - receipts.absent - receipts.pruned;
   absent(run, 'receipt_gap', unexplained, 'receipts are missing in the sequences of their nodes');
   note(run, gaps.unknown, 'boots have gaps in their receipts that may have been recorded before the bundle');
+  note(run, run.counts.stray, 'late results are of orders that their node never had, or that were not stopped');
   note(run, run.counts.unknown, 'answers are to orders that the bundle does not show');
   note(run, content.prunedBefore, 'pruned hashes were named before the bundle begins');
   note(run, run.counts.changed_submissions, 'submissions were ordered with another hash, as with a newer tool digest');
@@ -260,6 +261,7 @@ function noCounts(): VerifyCounts {
     voided: 0,
     late: 0,
     open: 0,
+    stray: 0,
     unknown: 0,
     changed_submissions: 0,
     unsubmitted: 0,

@@ -241,9 +241,20 @@ const orders: Case[] = [
     );
     log.lose(tasks.map((task) => [task.id, task.attempt]));
   }),
-  wrongLog('a late result of an order that has no stop', 15, ({ log, key, node }) => {
+  absentLog('late results of orders that their node never had, or that have no stop', 0, undefined, (setting) => {
+    const { log, key, node, other } = setting;
     const tasks = log.submit(1);
     log.issue(log.manifest(key, node, tasks));
+    const invented = log.submit(1).map((task) => ({ ...task, attempt: 3 }));
+    for (const answered of [tasks, invented]) {
+      log.answer(
+        log.receipt(
+          other,
+          answered.map((task) => [task, 'succeeded']),
+        ),
+        'late',
+      );
+    }
     log.answer(
       log.receipt(
         node,

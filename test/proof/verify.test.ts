@@ -44,6 +44,14 @@ describe('the verifier of bundles', () => {
     expect(report.counts.changed_submissions).to.equal(1);
   });
 
+  it('counts what nodes claim of orders that they never had, since a hostile node could say anything', async () => {
+    const wanted = 'late results of orders that their node never had, or that have no stop';
+    const built = await cases.find(({ name }) => name === wanted)?.build();
+    if (built === undefined) throw new Error('there is such a case');
+    const report = await verifyBundle(memorySource(built.members), { policy: parsePolicy(built.policy) });
+    expect(report.counts).to.include({ late: 3, stray: 3, open: 1 });
+  });
+
   it('accepts pruned evidence where that is allowed', async () => {
     const { log, pruned } = buildGoodLog(60, { prune: true });
     const source = memorySource(await log.bundle(0, pruned));

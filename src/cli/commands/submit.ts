@@ -164,7 +164,7 @@ async function plan(
     const rows = decisions.map((decision, i) => {
       const isAccepted = decision.decision === 'accept';
       const why = isAccepted
-        ? `${decision.candidate_nodes.length.toString()} nodes could run it, ${decision.free_nodes.length.toString()} now`
+        ? `nodes that could run it: ${decision.candidate_nodes.length.toString()}, free now: ${decision.free_nodes.length.toString()}`
         : `${decision.error.code}: ${decision.error.detail}`;
       const tint = isAccepted ? 'green' : 'red';
       return [(i + 1).toString(), { text: decision.decision, tint }, why] as const;

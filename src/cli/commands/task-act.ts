@@ -3,8 +3,8 @@
 import type { Command } from 'commander';
 import type { Task, WritClient } from '../../client/client.ts';
 import { AppError } from '../../domain/error.ts';
+import { isEndState } from '../../domain/task-state.ts';
 import { addCommand, type Invocation, type Session } from '../command.ts';
-import type { ExitCode } from '../exit-code.ts';
 import { showTasks } from '../follow.ts';
 
 interface ReasonOption {
@@ -20,7 +20,12 @@ export function addTaskActCommands(group: Command, session: Session): void {
     connects: true,
     examples: ['writ task cancel $ID --reason "wrong target"'],
     options: (command) => command.option('--reason <text>', 'kept in the audit log'),
-    run: (invocation) => actOnEach(invocation, (client, taskId, body) => client.cancel(taskId, body)),
+    run: async (invocation) => {
+      const tasks = await actOnEach(invocation, (client, taskId, body) => client.cancel(taskId, body));
+      const running = tasks.filter(({ state }) => !isEndState(state)).length;
+      if (running > 0) invocation.screen.note(`${running.toString()} asked to stop; see with "writ task wait"`);
+      return undefined;
+    },
   });
   addCommand<ReasonOption>(group, session, {
     usage: 'redrive <task-id...>',
@@ -28,7 +33,10 @@ export function addTaskActCommands(group: Command, session: Session): void {
     connects: true,
     examples: ['writ task redrive $ID --reason "host is back"'],
     options: (command) => command.option('--reason <text>', 'kept in the audit log'),
-    run: (invocation) => actOnEach(invocation, (client, taskId, body) => client.redrive(taskId, body)),
+    run: async (invocation) => {
+      await actOnEach(invocation, (client, taskId, body) => client.redrive(taskId, body));
+      return undefined;
+    },
   });
   addCommand<{ as: string; reason: string }>(group, session, {
     usage: 'settle <task-id>',
@@ -53,7 +61,7 @@ export function addTaskActCommands(group: Command, session: Session): void {
 type Act = (client: WritClient, taskId: string, body: { reason?: string }) => Promise<Task>;
 
 /** One after the other; the first that is refused ends it, after what was done is shown. */
-async function actOnEach(invocation: Invocation<ReasonOption>, act: Act): Promise<ExitCode | undefined> {
+async function actOnEach(invocation: Invocation<ReasonOption>, act: Act): Promise<Task[]> {
   const { args, options, connect, screen } = invocation;
   const body = options.reason === undefined ? {} : { reason: options.reason };
   const client = await connect();
@@ -67,5 +75,5 @@ async function actOnEach(invocation: Invocation<ReasonOption>, act: Act): Promis
   } finally {
     if (!screen.json && done.length > 0) await showTasks(screen, done);
   }
-  return undefined;
+  return done;
 }

@@ -2,14 +2,15 @@
 
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { verifyBundle } from '../../cli/audit-verify.ts';
-import { exportBundle } from '../../ledger/export.ts';
-import { readHead, readLastCheckpoint } from '../../ledger/log-sql.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { WritClient } from '../../client/client.ts';
+import { AppError } from '../../domain/error.ts';
 import type { VerifyReport } from '../../proof/report.ts';
-import type { Dev } from '../../app/dev.ts';
-import { writeBundle } from './write-bundle.ts';
+import { verifyBundle } from '../audit-verify.ts';
+import { writeBundle } from '../write-bundle.ts';
 
-const checkpointWaitMs = 15_000;
+const checkpointTries = 150;
+const checkpointPollMs = 100;
 
 export interface ProofOutcome {
   bundleDir: string;
@@ -20,40 +21,43 @@ export interface ProofOutcome {
   flippedSeq: number;
 }
 
-/** Exports the log as it stands now, verifies it, and shows that a change does not pass. */
-export async function proveLog(dev: Dev, context: { origin: string; vkey: string }): Promise<ProofOutcome> {
-  const folder = join(dev.dataDir, 'quickstart');
+/**
+ * Exports the log up to a checkpoint that covers `lastSeq`, verifies it by the policy, and shows that a copy in which one bit of
+ * one record differs does not pass.
+ */
+export async function proveLog(
+  client: WritClient,
+  options: { dataDir: string; policyPath: string; lastSeq: number },
+): Promise<ProofOutcome> {
+  const folder = join(options.dataDir, 'quickstart');
   const bundleDir = join(folder, 'bundle');
   const tamperedDir = join(folder, 'bundle-tampered');
-  await rm(bundleDir, { recursive: true, force: true });
-  await rm(tamperedDir, { recursive: true, force: true });
+  for (const dir of [bundleDir, tamperedDir]) await rm(dir, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  await untilCovered(dev);
-  await writeBundle(await exportBundle(dev.database, {}, context), bundleDir);
-  const report = await verifyBundle({ path: bundleDir, policyPath: dev.policyPath });
+  await untilCovered(client, options.lastSeq);
+  await writeBundle(await client.exportBundle(), bundleDir, () => undefined);
+  const report = await verifyBundle({ path: bundleDir, policyPath: options.policyPath });
   await cp(bundleDir, tamperedDir, { recursive: true });
-  const flippedSeq = await flipByte(join(tamperedDir, 'records.jsonl'));
-  const tampered = await verifyBundle({ path: tamperedDir, policyPath: dev.policyPath });
+  const flippedSeq = await flipBit(join(tamperedDir, 'records.jsonl'));
+  const tampered = await verifyBundle({ path: tamperedDir, policyPath: options.policyPath });
   return { bundleDir, tamperedDir, report, tampered, flippedSeq };
 }
 
-/** Waits until a checkpoint covers every record that is there now. */
-async function untilCovered(dev: Dev): Promise<void> {
-  const size = (await readHead(dev.database))?.size ?? 0;
-  const untilMs = Date.now() + checkpointWaitMs;
-  while (((await readLastCheckpoint(dev.database))?.size ?? 0) < size) {
-    if (Date.now() > untilMs) throw new Error('no checkpoint covers the log yet');
-    await new Promise((resolve) => setTimeout(resolve, 100));
+async function untilCovered(client: WritClient, seq: number): Promise<void> {
+  for (let i = 0; i < checkpointTries; i++) {
+    const size = Number((await client.checkpoint().catch(() => '')).split('\n')[1] ?? '0');
+    if (size > seq) return;
+    await delay(checkpointPollMs);
   }
+  throw new AppError('unavailable', 'No checkpoint covers the log yet.', { reason: 'not_checkpointed' });
 }
 
-/** Flips one bit in the middle record; answers its number. */
-async function flipByte(path: string): Promise<number> {
+/** Flips one bit in the middle of the file; answers the number of the line that it is in. */
+async function flipBit(path: string): Promise<number> {
   const bytes = await readFile(path);
-  const middle = Math.floor(bytes.length / 2);
+  let middle = Math.floor(bytes.length / 2);
+  while (bytes[middle] === 0x0a) middle++;
   bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
   await writeFile(path, bytes);
-  let seq = 0;
-  for (let at = bytes.indexOf(10); at !== -1 && at < middle; at = bytes.indexOf(10, at + 1)) seq++;
-  return seq;
+  return bytes.subarray(0, middle).reduce((lines, byte) => lines + (byte === 0x0a ? 1 : 0), 0);
 }
