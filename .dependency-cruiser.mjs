@@ -56,7 +56,7 @@ const PACKAGES = {
   passport: ['doors'],
   'passport-http-bearer': ['doors'],
   pg: ['platform'],
-  'rate-limiter-flexible': ['aaa'],
+  'rate-limiter-flexible': ['doors'],
   uuidv7: ['domain'],
   winston: ['platform'],
 };

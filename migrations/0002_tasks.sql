@@ -222,9 +222,11 @@ begin
         and is_legal_move(q.state, m.to_state)
         and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
       returning m.n, q.task_id, q.manifest
-    ) select array_agg(g.manifest order by p.n), coalesce(array_agg(g.task_id) filter (where g.task_id is not null), '{}')
-        into manifests, ended
-        from generate_series(1, cardinality(p_task)) p (n) left join gone g on g.n = p.n;
+    ), positions as (
+      select n, task_id, manifest from gone
+      union all select m.n, null, null from m where m.to_state = any (live)
+    ) select array_agg(manifest order by n), coalesce(array_agg(task_id) filter (where task_id is not null), '{}')
+        into manifests, ended from positions;
   end if;
 
   if cardinality(moved) + cardinality(ended) <> cardinality(p_task) then

@@ -24,7 +24,11 @@ export function parseApiKey(text: string): { kind: ApiKeyKind; sha256: Buffer; p
   if (match === null) return undefined;
   const body = text.slice(0, -6);
   if (checksum(body) !== match[3]) return undefined;
-  return { kind: match[1] as ApiKeyKind, sha256: sha256(text), prefix: body.slice(0, match[1] === undefined ? 0 : match[1].length + 10) };
+  return {
+    kind: match[1] as ApiKeyKind,
+    sha256: sha256(text),
+    prefix: body.slice(0, match[1] === undefined ? 0 : match[1].length + 10),
+  };
 }
 
 /** CRC-32 (IEEE 802.3) of the key's text before it, in six base62 digits, most significant first. */

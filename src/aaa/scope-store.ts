@@ -34,7 +34,9 @@ export async function writeScope(
   context: { audit: AuditLogger; requestId: string },
 ): Promise<void> {
   if (actor.scope !== null) {
-    throw new AppError('forbidden', 'You are bound to a scope and cannot define scopes.', { reason: 'grant_exceeds_own' });
+    throw new AppError('forbidden', 'You are bound to a scope and cannot define scopes.', {
+      reason: 'grant_exceeds_own',
+    });
   }
   await tx.query({
     name: 'write_scope',

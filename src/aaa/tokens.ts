@@ -106,7 +106,14 @@ async function checkGrant(tx: Queryable, creator: Principal, request: TokenReque
   if (unknown.length > 0) {
     throw new AppError('invalid', `There is no role ${unknown.join(', ')}.`, {
       reason: 'unknown_role',
-      errors: [{ path: 'roles', message: `known roles: ${Object.keys(builtInRoles).filter((r) => r !== 'node').join(', ')}` }],
+      errors: [
+        {
+          path: 'roles',
+          message: `known roles: ${Object.keys(builtInRoles)
+            .filter((r) => r !== 'node')
+            .join(', ')}`,
+        },
+      ],
     });
   }
   const wanted = closeRoles(request.roles);
@@ -115,20 +122,28 @@ async function checkGrant(tx: Queryable, creator: Principal, request: TokenReque
     ...[...wanted.permissions].filter((permission) => !creator.permissions.has(permission)),
   ];
   if (missing.length > 0) {
-    throw new AppError('forbidden', `You cannot grant what you do not hold: ${missing.join(', ')}.`, { reason: 'grant_exceeds_own' });
+    throw new AppError('forbidden', `You cannot grant what you do not hold: ${missing.join(', ')}.`, {
+      reason: 'grant_exceeds_own',
+    });
   }
   if (creator.scope !== null && request.scope !== undefined && request.scope !== creator.scope) {
-    throw new AppError('forbidden', 'You are bound to a scope and can only grant that one.', { reason: 'grant_exceeds_own' });
+    throw new AppError('forbidden', 'You are bound to a scope and can only grant that one.', {
+      reason: 'grant_exceeds_own',
+    });
   }
   if (request.scope !== undefined && !(await scopeExists(tx, request.scope))) {
     throw new AppError('invalid', `There is no scope ${request.scope}.`, { reason: 'unknown_scope' });
   }
   if (request.kind === 'join' && (request.roles.length > 0 || request.expires_in_s > joinLifetimeMaxS)) {
-    throw new AppError('invalid', `A join token has no roles and lives ${joinLifetimeMaxS.toString()} s at most.`, { reason: 'invalid_join_token' });
+    throw new AppError('invalid', `A join token has no roles and lives ${joinLifetimeMaxS.toString()} s at most.`, {
+      reason: 'invalid_join_token',
+    });
   }
   const kind = await findKindOfName(tx, request.name);
   if (kind !== undefined && kind !== request.kind) {
-    throw new AppError('conflict', `The name ${request.name} belongs to a principal of another kind.`, { reason: 'name_taken' });
+    throw new AppError('conflict', `The name ${request.name} belongs to a principal of another kind.`, {
+      reason: 'name_taken',
+    });
   }
 }
 

@@ -70,7 +70,7 @@ export async function writeAddress(dataDir: string, url: string): Promise<() => 
 async function isGood(token: string, { database, clock }: Orchestrator): Promise<boolean> {
   const parsed = parseApiKey(token);
   const row = parsed === undefined ? undefined : await findTokenBySha256(database, parsed.sha256);
-  return row !== undefined && row.revoked_at === null && row.expires_at.getTime() > clock.now() + weekMs;
+  return row?.revoked_at === null && row.expires_at.getTime() > clock.now() + weekMs;
 }
 
 /** Whoever can read the data folder holds its keys, and so is its administrator. */

@@ -46,6 +46,8 @@ export interface Dev {
   httpsUrl: string;
   dataDir: string;
   databasePort: number;
+  /** Of PostgreSQL’s first process. */
+  databasePid: number;
   caPath: string;
   policyPath: string;
   tokenPath: string;
@@ -88,7 +90,11 @@ export async function startDev(options: DevOptions): Promise<Dev> {
 }
 
 async function start(options: DevOptions, stack: Stack): Promise<Dev> {
-  const { settings } = loadSettings({ file: options.config, defaults: { heartbeat_interval_s: 2 }, ...(options.flags === undefined ? {} : { flags: options.flags }) });
+  const { settings } = loadSettings({
+    file: options.config,
+    defaults: { heartbeat_interval_s: 2 },
+    ...(options.flags === undefined ? {} : { flags: options.flags }),
+  });
   const log = options.log ?? createLog(settings.log_level);
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
   const dataDir = await realpath(options.dataDir);
@@ -109,7 +115,10 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
   });
   for (const feed of ['events', 'batches'] as const) await rewindFeed(database, feed);
   const changes = new TaskChanges();
-  const catalog = await loadCatalog([installed('tools'), ...settings.tools_path.split(':').filter((dir) => dir !== '')]);
+  const catalog = await loadCatalog([
+    installed('tools'),
+    ...settings.tools_path.split(':').filter((dir) => dir !== ''),
+  ]);
   const orchestrator = await composeOrchestrator({
     ...{ database, catalog, clock: systemClock, log, settings, broker: broker.connect() },
     ...(await openKeys(dataDir)),
@@ -136,6 +145,7 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
   return {
     ...{ url, httpsUrl, dataDir, adminToken, database, settings, catalog },
     databasePort: postgres.port,
+    databasePid: postgres.pid,
     caPath: join(dataDir, 'ca.pem'),
     policyPath: join(dataDir, 'audit.policy'),
     tokenPath: join(dataDir, 'admin.token'),
@@ -169,7 +179,9 @@ async function openDoor(
   const certificate = await createListenerCertificate(authority);
   const http = parseListen(settings.http_listen);
   const https =
-    settings.https_listen === '' ? { host: http.host, port: await nextFreePort(http) } : parseListen(settings.https_listen);
+    settings.https_listen === ''
+      ? { host: http.host, port: await nextFreePort(http) }
+      : parseListen(settings.https_listen);
   const door = createHttpDoor({
     services: httpServices(orchestrator, changes, settings.priority_point_s * 1000),
     listen: http,

@@ -1,6 +1,6 @@
 /** Hands the HTTP door the rooms behind it. */
 
-import { TaskChanges } from '../doors/http/task-changes.ts';
+import type { TaskChanges } from '../doors/http/task-changes.ts';
 import type { HttpServices } from '../doors/http/services.ts';
 import { exportBundle } from '../ledger/export.ts';
 import { toTar } from '../ledger/export-tar.ts';

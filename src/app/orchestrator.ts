@@ -105,9 +105,10 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
   };
 }
 
-function telemetryOf({ settings, telemetryQueueMaxLength }: OrchestratorPorts): ConstructorParameters<
-  typeof OrchestratorEngine
->[0]['telemetry'] {
+function telemetryOf({
+  settings,
+  telemetryQueueMaxLength,
+}: OrchestratorPorts): ConstructorParameters<typeof OrchestratorEngine>[0]['telemetry'] {
   const wanted = new Set(settings.telemetry_event_types);
   return {
     feeds: settings.telemetry_feeds === 'both' ? ['events', 'batches'] : [settings.telemetry_feeds],

@@ -116,7 +116,10 @@ async function serve(socket: Socket, options: TapOptions, positions: Positions):
   let consumer: Consumer | undefined;
   let feed: Feed = 'events';
   socket.on('close', () => {
-    positions.returned(feed, [...held.values()].map(({ messageId }) => messageId));
+    positions.returned(
+      feed,
+      [...held.values()].map(({ messageId }) => messageId),
+    );
     void broker.close();
   });
   for await (const line of lines) {

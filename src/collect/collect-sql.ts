@@ -32,8 +32,15 @@ export interface ReceiptRow {
   jws: string;
 }
 
+export interface ReceiptCommit {
+  receipts: readonly ReceiptRow[];
+  ended: readonly EndedAttempt[];
+  moves: readonly Move[];
+  taskRecords: readonly { task_id: string; record_id: string }[];
+}
+
 const text = `select insert_receipts($1, $2, $3, $4, $5, $6, $7), ${resultsCall(8, moveCall(24))},
-  append_records($36, $37, $38, $39, $40, $41, $42, $43, $44)`;
+  append_records($36, $37, $38, $39, $40, $41, $42, $43, $44), insert_task_records($45, $46)`;
 
 /**
  * Stores receipts, moves their tasks, keeps the results and appends the records: all or nothing. `moves` and `ended` tell of the
@@ -41,9 +48,7 @@ const text = `select insert_receipts($1, $2, $3, $4, $5, $6, $7), ${resultsCall(
  */
 export async function commitReceipts(
   db: Queryable,
-  receipts: readonly ReceiptRow[],
-  ended: readonly EndedAttempt[],
-  moves: readonly Move[],
+  { receipts, ended, moves, taskRecords }: ReceiptCommit,
   records: RecordArrays,
 ): Promise<void> {
   await db.query({
@@ -60,6 +65,8 @@ export async function commitReceipts(
       ...resultColumns(ended),
       ...moveColumns(moves),
       ...records,
+      taskRecords.map(({ task_id }) => task_id),
+      taskRecords.map(({ record_id }) => record_id),
     ],
   });
 }

@@ -8,6 +8,7 @@ import type { Database } from '../platform/postgres/pool.ts';
 import { raised } from '../platform/postgres/raised.ts';
 import { sha256Hex } from '../proof/hash.ts';
 import { ProofError } from '../proof/proof-error.ts';
+import type { Result } from '../proof/receipt.ts';
 import { commitReceipts, readLiveTasks } from './collect-sql.ts';
 import { openReceipt, type FindNodeKey, type OpenReceipt } from './open-receipt.ts';
 import { openRefusal } from './open-refusal.ts';
@@ -18,6 +19,12 @@ const prefetch = 32;
 /** Receipts in one transaction at most. */
 const roundMax = 16;
 
+/** What a node has finished, and in what time it ran that: its rate while it has work. */
+export interface NodeProgress {
+  count: number;
+  spanMs: number;
+}
+
 export interface CollectorOptions {
   database: Database;
   broker: Broker;
@@ -26,7 +33,7 @@ export interface CollectorOptions {
   findNodeKey: FindNodeKey;
   random: () => number;
   /** Called after each commit: results by node, tasks that ended, and tasks that can go again at once. */
-  onCollected: (collected: { byNode: Map<string, number>; ended: string[]; ready: string[] }) => void;
+  onCollected: (collected: { byNode: Map<string, NodeProgress>; ended: string[]; ready: string[] }) => void;
   onRefused: (reason: string) => void;
 }
 
@@ -119,8 +126,8 @@ export class Collector {
       const isUnread = (taskId: string): boolean => !read.has(taskId);
       const collection = planCollection(receipts, { live, isUnread, nowMs: clock.now(), random });
       try {
-        await commitReceipts(database, collection.receipts, collection.ended, collection.moves, audit.arrays(collection.records));
-        this.#report(collection);
+        await commitReceipts(database, collection, audit.arrays(collection.records));
+        this.#report(receipts, collection);
         return;
       } catch (error) {
         const failure = raised(error);
@@ -136,15 +143,33 @@ export class Collector {
     }
   }
 
-  #report({ ended, handedBack }: Collection): void {
-    const byNode = new Map<string, number>();
+  #report(receipts: readonly OpenReceipt[], { ended, handedBack }: Collection): void {
+    const byNode = new Map<string, NodeProgress>();
+    for (const { payload } of receipts) {
+      const progress = byNode.get(payload.iss) ?? { count: 0, spanMs: 0 };
+      progress.spanMs += spanMs(payload.results);
+      byNode.set(payload.iss, progress);
+    }
     const endedTasks: string[] = [];
     for (const { node_id, state, task_id } of ended) {
-      if (node_id != null) byNode.set(node_id, (byNode.get(node_id) ?? 0) + 1);
+      const progress = byNode.get(node_id ?? '');
+      if (progress !== undefined) progress.count++;
       if (state !== null) endedTasks.push(task_id);
     }
     this.#options.onCollected({ byNode, ended: endedTasks, ready: handedBack });
   }
+}
+
+/** From the first start to the last end of a receipt's results, a millisecond at least. */
+function spanMs(results: readonly Result[]): number {
+  let first = Number.POSITIVE_INFINITY;
+  let last = Number.NEGATIVE_INFINITY;
+  for (const { started_at, ended_at } of results) {
+    if (started_at === null || ended_at === null) continue;
+    first = Math.min(first, Date.parse(started_at));
+    last = Math.max(last, Date.parse(ended_at));
+  }
+  return Math.max(1, last - first);
 }
 
 /** What does not verify is kept out, and the log says that it came. */

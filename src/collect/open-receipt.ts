@@ -31,7 +31,9 @@ export function openReceipt(delivery: Delivery, findKey: FindNodeKey): OpenRecei
   const { jws, blobs } = decode(delivery.body);
   const payload = verifyReceipt(jws, findKey);
   prove(blobs.length === payload.results.length * 2, 'bad_frame', 'another number of parts than results');
-  const results = payload.results.map((result, i) => openResult(result, blobs[i * 2] ?? null, blobs[i * 2 + 1] ?? null));
+  const results = payload.results.map((result, i) =>
+    openResult(result, blobs[i * 2] ?? null, blobs[i * 2 + 1] ?? null),
+  );
   return { jws, sha256: sha256Hex(jws), payload, results };
 }
 
@@ -45,14 +47,30 @@ function decode(body: Uint8Array): ReturnType<typeof decodeFrame> {
 }
 
 function openResult(result: Result, output: Buffer | null, metadata: Buffer | null): OpenResult {
-  prove((output === null) === (result.output_sha256 === null), 'bad_output', 'output without hash, or hash without output');
+  prove(
+    (output === null) === (result.output_sha256 === null),
+    'bad_output',
+    'output without hash, or hash without output',
+  );
   if (output !== null) {
     const wholeBytes = result.output_bytes ?? 0;
     prove(output.length <= wholeBytes, 'bad_output', 'more output than was signed');
-    prove(output.length < wholeBytes || sha256Hex(output) === result.output_sha256, 'bad_output', 'another output than was signed');
+    prove(
+      output.length < wholeBytes || sha256Hex(output) === result.output_sha256,
+      'bad_output',
+      'another output than was signed',
+    );
   }
-  prove((metadata === null) === (result.metadata_sha256 === null), 'bad_metadata', 'metadata without hash, or hash without metadata');
-  prove(metadata === null || sha256Hex(metadata) === result.metadata_sha256, 'bad_metadata', 'other metadata than was signed');
+  prove(
+    (metadata === null) === (result.metadata_sha256 === null),
+    'bad_metadata',
+    'metadata without hash, or hash without metadata',
+  );
+  prove(
+    metadata === null || sha256Hex(metadata) === result.metadata_sha256,
+    'bad_metadata',
+    'other metadata than was signed',
+  );
   return { result, output, metadata, isRetryable: result.status === 'failed' && isRetryable(metadata) };
 }
 

@@ -13,6 +13,8 @@ export interface Collection {
   moves: Move[];
   ended: EndedAttempt[];
   records: RecordDraft[];
+  /** Records that tell of tasks beside their results: late answers. */
+  taskRecords: { task_id: string; record_id: string }[];
   /** Tasks that go again at once, once this is committed. */
   handedBack: string[];
 }
@@ -27,7 +29,7 @@ interface PlanContext {
 
 /** Each result counts, settles a doubt, or is late; each is named by exactly one record (formats.md rule 14). */
 export function planCollection(receipts: readonly OpenReceipt[], context: PlanContext): Collection {
-  const collection: Collection = { receipts: [], moves: [], ended: [], records: [], handedBack: [] };
+  const collection: Collection = { receipts: [], moves: [], ended: [], records: [], taskRecords: [], handedBack: [] };
   const taken = new Set<string>();
   for (const receipt of receipts) planReceipt(receipt, collection, taken, context);
   return collection;
@@ -61,6 +63,7 @@ function planReceipt(receipt: OpenReceipt, collection: Collection, taken: Set<st
   }
   if (late.length > 0) {
     const data = { receipt_sha256: receipt.sha256, results: late };
+    for (const [task_id] of late) collection.taskRecords.push({ task_id, record_id: lateId });
     collection.records.push({ ...base, id: lateId, type: 'receipt.late', outcome: 'deny', reason: 'superseded', data });
   }
   collection.receipts.push({

@@ -39,7 +39,9 @@ export async function loseAttempts(
     orders.map(({ task_id }) => task_id),
   );
   const lost = orders.filter((order) => isStill(order, live.get(order.task_id)));
-  const doubtful = lost.filter(({ task_id }) => reason === 'lease_over' && live.get(task_id)?.effects === 'destructive');
+  const doubtful = lost.filter(
+    ({ task_id }) => reason === 'lease_over' && live.get(task_id)?.effects === 'destructive',
+  );
   const repeatable = lost.filter((order) => !doubtful.includes(order));
   let ended = 0;
   const ready: string[] = [];
@@ -138,7 +140,10 @@ export async function republish(db: Queryable, broker: Broker, jtis: readonly st
 }
 
 /** Marks orders as running that their node says it has started; those that ended meanwhile are passed over. */
-export async function markRunning(db: Queryable, orders: readonly { task_id: string; attempt: number }[]): Promise<void> {
+export async function markRunning(
+  db: Queryable,
+  orders: readonly { task_id: string; attempt: number }[],
+): Promise<void> {
   await commitMovable(orders, async (movable) => {
     await db.query({
       name: 'mark_running',

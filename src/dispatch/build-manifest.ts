@@ -77,7 +77,9 @@ class Draft {
   /** False where the manifest is full; an empty one takes any task. */
   add(task: OrderedTask): boolean {
     const isFull =
-      this.size >= ordersMax || this.#payloadBytes + task.payload.length > payloadsMaxBytes || this.#grantBytes > grantsMaxBytes;
+      this.size >= ordersMax ||
+      this.#payloadBytes + task.payload.length > payloadsMaxBytes ||
+      this.#grantBytes > grantsMaxBytes;
     if (this.size > 0 && isFull) return false;
     this.#payload.orders.push({
       task_id: task.task_id,

@@ -161,16 +161,14 @@ export class Dispatcher {
 
   async #commit(unsigned: readonly UnsignedManifest[], signed: readonly SignedManifest[]): Promise<void> {
     const { database, audit, term, scheduler, placement, processId, onCommitted } = this.#options;
-    const records = signed.map(
-      (manifest): RecordDraft => ({
-        id: manifest.record_id as RecordId,
-        type: 'manifest.issue',
-        outcome: 'success',
-        actor: systemActor(processId),
-        target: { kind: 'task', ids: manifest.orders.map(({ task_id }) => task_id) },
-        data: { manifest_sha256: manifest.sha256, jti: manifest.jti, node_id: manifest.node_id },
-      }),
-    );
+    const records = signed.map((manifest): RecordDraft => ({
+      id: manifest.record_id as RecordId,
+      type: 'manifest.issue',
+      outcome: 'success',
+      actor: systemActor(processId),
+      target: { kind: 'task', ids: manifest.orders.map(({ task_id }) => task_id) },
+      data: { manifest_sha256: manifest.sha256, jti: manifest.jti, node_id: manifest.node_id },
+    }));
     await issueManifests(database, term, signed, audit.arrays(records));
     for (const { node_id, tasks } of unsigned) {
       scheduler.forget(tasks);

@@ -23,7 +23,10 @@ export interface StandingDecision {
 }
 
 /** Checks credential, role, catalog and scope of each task by what is true now. One look-up for each credential. */
-export async function decideStanding(tasks: readonly OrderedTask[], context: StandingContext): Promise<StandingDecision> {
+export async function decideStanding(
+  tasks: readonly OrderedTask[],
+  context: StandingContext,
+): Promise<StandingDecision> {
   const credentials = new Map<string, Principal | string>();
   for (const { credential_id } of tasks) {
     if (credentials.has(credential_id)) continue;

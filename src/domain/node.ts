@@ -32,7 +32,11 @@ export type JoinRequest = z.infer<typeof joinRequest>;
 export const nodeConfig = z.object({ scopes: z.array(scope) });
 export type NodeConfig = z.infer<typeof nodeConfig>;
 
-const manifestKey = z.object({ kid: z.string(), jwk: z.record(z.string(), z.string()), until: z.iso.datetime().nullable() });
+const manifestKey = z.object({
+  kid: z.string(),
+  jwk: z.record(z.string(), z.string()),
+  until: z.iso.datetime().nullable(),
+});
 
 /** Whom a node believes: the log, and the keys that sign manifests. */
 export const nodeTrust = z.object({ origin: z.string(), vkey: z.string(), manifest_keys: z.array(manifestKey) });

@@ -1,7 +1,7 @@
 /** Runs an orchestrator: collects receipts always, leads when it can, and tells how it is. */
 
 import { raised } from '../platform/postgres/raised.ts';
-import { Collector } from '../collect/collector.ts';
+import { Collector, type NodeProgress } from '../collect/collector.ts';
 import { AppError } from '../domain/error.ts';
 import { receiptsQueue } from '../domain/queues.ts';
 import { FencedError, type FenceReason } from '../ledger/fence.ts';
@@ -104,7 +104,10 @@ export class OrchestratorEngine {
   /** Fails `unavailable` where nothing may be changed now: the log is fenced, or cannot keep up. */
   assertWritable(): void {
     if (this.#fence !== undefined) {
-      throw new AppError('unavailable', `Nothing can be changed: ${this.#fence.detail}`, { reason: 'fenced', retryAfterS: 60 });
+      throw new AppError('unavailable', `Nothing can be changed: ${this.#fence.detail}`, {
+        reason: 'fenced',
+        retryAfterS: 60,
+      });
     }
     if (this.#backlog.waiting >= unsequencedMax || this.#backlog.oldest_s >= unsequencedMaxS) {
       throw new AppError('unavailable', 'The audit log cannot keep up. Try again in a moment.', {
@@ -136,8 +139,14 @@ export class OrchestratorEngine {
       database: db,
       broker: await broker.health(),
       log: fence === undefined ? { ok: true } : { ok: false, detail: `${fence.reason}: ${fence.detail}` },
-      signer: this.#term?.isDispatchFailing === true ? { ok: false, detail: 'orders cannot be signed or stored' } : { ok: true },
-      leader: this.#term === undefined ? { ok: true, detail: 'follows' } : { ok: true, detail: `leads, term ${this.#term.term.toString()}` },
+      signer:
+        this.#term?.isDispatchFailing === true
+          ? { ok: false, detail: 'orders cannot be signed or stored' }
+          : { ok: true },
+      leader:
+        this.#term === undefined
+          ? { ok: true, detail: 'follows' }
+          : { ok: true, detail: `leads, term ${this.#term.term.toString()}` },
       nodes: { ok: true, detail: `${nodes.toString()} ready` },
     };
     return { ready: Object.values(parts).every(({ ok }) => ok), parts };
@@ -249,9 +258,17 @@ export class OrchestratorEngine {
     return false;
   }
 
-  #takeCollected({ byNode, ended, ready }: { byNode: Map<string, number>; ended: readonly string[]; ready: string[] }): void {
+  #takeCollected({
+    byNode,
+    ended,
+    ready,
+  }: {
+    byNode: Map<string, NodeProgress>;
+    ended: readonly string[];
+    ready: string[];
+  }): void {
     this.#live -= ended.length;
-    for (const [nodeId, count] of byNode) this.#term?.finished(nodeId, count);
+    for (const [nodeId, { count, spanMs }] of byNode) this.#term?.finished(nodeId, count, spanMs);
     this.changed();
     this.#parts.onTasksEnded(ended);
     void this.#term?.offerByIds(ready).catch(() => undefined);

@@ -112,9 +112,9 @@ export class Term {
     this.#sequencing.wake();
   }
 
-  /** A node answered, or its attempts were given up: it has room again. */
-  finished(nodeId: string, count: number): void {
-    this.#placement.finished(nodeId, count);
+  /** A node answered, or its attempts were given up: it has room again. `spanMs` is the time in which it ran what it answered. */
+  finished(nodeId: string, count: number, spanMs?: number): void {
+    this.#placement.finished(nodeId, count, spanMs);
     this.#dispatching.wake();
   }
 

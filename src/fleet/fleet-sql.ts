@@ -160,7 +160,10 @@ export async function readReceiptSeqs(db: Queryable, nodeId: string, bootId: str
 }
 
 /** Requests to stop work of this node that still is its work; requests that are settled go. */
-export async function readCancelRequests(db: Queryable, nodeId: string): Promise<{ task_id: string; attempt: number }[]> {
+export async function readCancelRequests(
+  db: Queryable,
+  nodeId: string,
+): Promise<{ task_id: string; attempt: number }[]> {
   const found = await db.query<{ task_id: string; attempt: number }>({
     name: 'read_cancel_requests',
     text: `with settled as (

@@ -4,46 +4,19 @@ import { systemActor } from '../aaa/accounting.ts';
 import { countInFlight, readLostOrders } from '../collect/collect-sql.ts';
 import { loseAttempts } from '../collect/recover.ts';
 import type { Broker } from '../domain/broker.ts';
-import type { Clock } from '../domain/clock.ts';
 import type { HeartbeatAnswer, JoinAnswer, NodeTrust } from '../domain/node.ts';
 import { nodeQueue } from '../domain/queues.ts';
-import type { AuditLogger } from '../ledger/audit-logger.ts';
 import { readTrustedKeys } from '../ledger/trust.ts';
-import type { Database } from '../platform/postgres/pool.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { markUnhealthy } from './fleet-sql.ts';
 import { answerHeartbeat } from './heartbeat.ts';
 import { joinFleet } from './join.ts';
+import type { FleetContext, FleetOptions } from './fleet-context.ts';
 import { ReceiptsThrough } from './receipts-through.ts';
 import { NodeRegistry } from './registry.ts';
 
 /** Lost orders that are given up in one round at most. */
 const lostMax = 2000;
-
-export interface FleetOptions {
-  database: Database;
-  broker: Broker;
-  audit: AuditLogger;
-  clock: Clock;
-  random: () => number;
-  origin: string;
-  vkey: string;
-  processId: string;
-  heartbeatIntervalS: number;
-  heartbeatMisses: number;
-  leaseS: number;
-  /** Nodes joined, came back or fell silent. */
-  onNodesChanged: () => void;
-  /** Attempts of a node were given up; `ready` can go again at once. */
-  onLost: (nodeId: string, attempts: number, lost: { ready: string[]; ended: number }) => void;
-}
-
-export interface FleetContext extends FleetOptions {
-  registry: NodeRegistry;
-  receiptsThrough: ReceiptsThrough;
-  trust: () => Promise<NodeTrust>;
-  declareNode: (nodeId: string) => Promise<void>;
-}
 
 export class Fleet {
   readonly registry: NodeRegistry;

@@ -8,7 +8,7 @@ import { AppError } from '../domain/error.ts';
 import { heartbeat, type HeartbeatAnswer, type HeldAttempt, type Heartbeat } from '../domain/node.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { fieldErrors } from '../tasks/plan.ts';
-import type { FleetContext } from './fleet.ts';
+import type { FleetContext } from './fleet-context.ts';
 import { readCancelRequests, renewLease } from './fleet-sql.ts';
 import { currentConfig } from './node-config.ts';
 
@@ -51,7 +51,10 @@ export async function answerHeartbeat(
     lease_until: renewed.lease_until.toISOString(),
     receipts_through: await context.receiptsThrough.find(nodeId, beat.boot_id),
     receipts_through_boots: await Promise.all(
-      beat.spooled_boots.map(async ({ boot_id }) => ({ boot_id, seq: await context.receiptsThrough.find(nodeId, boot_id) })),
+      beat.spooled_boots.map(async ({ boot_id }) => ({
+        boot_id,
+        seq: await context.receiptsThrough.find(nodeId, boot_id),
+      })),
     ),
     cancel: await readCancelRequests(context.database, nodeId),
     config_version: version,
@@ -94,7 +97,11 @@ async function settleAttempts(
 }
 
 /** Sends orders again that the node does not have, while it would still take them; gives the others back to the queue. */
-async function settleMissing(missing: readonly OutstandingOrder[], nowMs: number, context: FleetContext): Promise<void> {
+async function settleMissing(
+  missing: readonly OutstandingOrder[],
+  nowMs: number,
+  context: FleetContext,
+): Promise<void> {
   const isOver = (order: OutstandingOrder): boolean => order.expires_at.getTime() + clockSkewS * 1000 < nowMs;
   const again = new Set(missing.filter((order) => !isOver(order)).map(({ manifest }) => manifest));
   if (again.size > 0) await republish(context.database, context.broker, [...again]);

@@ -10,7 +10,7 @@ import type { Transaction } from '../platform/postgres/pool.ts';
 import { importPublicKey, type PublicKey } from '../proof/public-key.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import { fieldErrors } from '../tasks/plan.ts';
-import type { FleetContext } from './fleet.ts';
+import type { FleetContext } from './fleet-context.ts';
 import { insertNode, lockJoinToken, replaceCredential, useJoinToken, type JoinToken } from './fleet-sql.ts';
 import { currentConfig } from './node-config.ts';
 
@@ -21,7 +21,12 @@ const slotsDefault = 8;
  * Registers a node. The same token with the same key answers again, with a new credential in place of the one that was lost, until
  * the first heartbeat; with another key it is refused. Joins by one token wait for each other: one wins.
  */
-export async function joinFleet(token: string, body: unknown, requestId: string, context: FleetContext): Promise<JoinAnswer> {
+export async function joinFleet(
+  token: string,
+  body: unknown,
+  requestId: string,
+  context: FleetContext,
+): Promise<JoinAnswer> {
   const parsed = parseApiKey(token);
   if (parsed?.kind !== 'join') throw unauthenticated();
   const request = parseRequest(body);
@@ -33,7 +38,9 @@ export async function joinFleet(token: string, body: unknown, requestId: string,
     if (join === undefined) throw unauthenticated();
     if (join.used_by === null) return addNode(tx, { join, request, key, credentialSha256, requestId }, context);
     if (await replaceCredential(tx, join.used_by, key.kid, credentialSha256)) return join.used_by;
-    throw new AppError('conflict', 'This join token was used by another node. Make a new one.', { reason: 'join_token_used' });
+    throw new AppError('conflict', 'This join token was used by another node. Make a new one.', {
+      reason: 'join_token_used',
+    });
   });
   await context.declareNode(nodeId);
   await context.registry.load();
@@ -106,10 +113,14 @@ function parseKey(request: JoinRequest): PublicKey {
     return importPublicKey(request.receipt_key);
   } catch (error) {
     if (!(error instanceof ProofError)) throw error;
-    throw new AppError('invalid', `The receipt key cannot be used: ${error.message}.`, { reason: 'invalid_receipt_key' });
+    throw new AppError('invalid', `The receipt key cannot be used: ${error.message}.`, {
+      reason: 'invalid_receipt_key',
+    });
   }
 }
 
 function unauthenticated(): AppError {
-  return new AppError('unauthenticated', 'The join token is wrong, used up, expired or revoked.', { reason: 'unauthenticated' });
+  return new AppError('unauthenticated', 'The join token is wrong, used up, expired or revoked.', {
+    reason: 'unauthenticated',
+  });
 }

@@ -74,7 +74,7 @@ export function parseVerifierKey(text: string): VerifierKey {
   return { name, keyId, type, publicKey };
 }
 
-/** The bytes that a type 0x01 signature is over: the text itself. */
+/** A signed note: the text, an empty line, one line for each signature. A type 0x01 signature is over the text itself. */
 export function formatNote(text: string, signatures: readonly NoteSignature[]): string {
   prove(text.endsWith('\n'), 'bad_note', 'the text of a note ends with a line feed');
   const lines = signatures.map(({ name, keyId, signature }) => {

@@ -1,6 +1,5 @@
 /** Which node may take how much: capabilities, labels, free slots, measured rate. */
 
-import type { Clock } from '../domain/clock.ts';
 import { sha256 } from '../proof/hash.ts';
 import type { Requirement } from '../tasks/requirements.ts';
 import type { Catalog } from '../tools/catalog.ts';
@@ -18,14 +17,13 @@ export interface NodeFacts {
 const aheadMs = 50;
 /** More than this on the way to one node buys nothing. */
 const inFlightMax = 1500;
-const rateWindowMs = 50;
-const rateIdleMs = 500;
+/** Weight of the newest answer in the measured rate. */
+const rateWeight = 0.2;
 
 interface NodeState {
   facts: NodeFacts;
   inFlight: number;
   finishedPerMs: number;
-  finishedAtMs: number;
   canRun: Map<number, boolean>;
 }
 
@@ -33,17 +31,11 @@ interface NodeState {
 export class Placement {
   readonly #catalog: Catalog;
   readonly #findRequirement: (requirement: number) => Requirement | undefined;
-  readonly #clock: Clock;
   readonly #nodes = new Map<string, NodeState>();
 
-  constructor(options: {
-    catalog: Catalog;
-    findRequirement: (requirement: number) => Requirement | undefined;
-    clock: Clock;
-  }) {
+  constructor(options: { catalog: Catalog; findRequirement: (requirement: number) => Requirement | undefined }) {
     this.#catalog = options.catalog;
     this.#findRequirement = options.findRequirement;
-    this.#clock = options.clock;
   }
 
   /** Replaces what is known: these nodes, and no others, may get orders. `inFlight` counts what each has in hand by the database. */
@@ -56,7 +48,6 @@ export class Placement {
         facts,
         inFlight: inFlight?.get(facts.node_id) ?? known?.inFlight ?? 0,
         finishedPerMs: known?.finishedPerMs ?? 0,
-        finishedAtMs: known?.finishedAtMs ?? 0,
         canRun: new Map(),
       });
     }
@@ -65,7 +56,11 @@ export class Placement {
   /** Nodes that can take orders now, the least loaded first, with how many. */
   free(): { nodeId: string; credit: number }[] {
     return [...this.#nodes.values()]
-      .map((node) => ({ nodeId: node.facts.node_id, credit: this.#credit(node), load: node.inFlight / node.facts.slots }))
+      .map((node) => ({
+        nodeId: node.facts.node_id,
+        credit: this.#credit(node),
+        load: node.inFlight / node.facts.slots,
+      }))
       .filter(({ credit }) => credit > 0)
       .sort((a, b) => a.load - b.load);
   }
@@ -102,21 +97,16 @@ export class Placement {
     if (node !== undefined) node.inFlight += count;
   }
 
-  finished(nodeId: string, count: number): void {
+  /** `spanMs` is the time in which the node ran these, if it ran them: what it can do while it has work. */
+  finished(nodeId: string, count: number, spanMs?: number): void {
     const node = this.#nodes.get(nodeId);
     if (node === undefined) return;
     node.inFlight = Math.max(0, node.inFlight - count);
-    const nowMs = this.#clock.monotonicMs();
-    const elapsedMs = Math.max(1, nowMs - node.finishedAtMs);
-    const weight = 1 - Math.exp(-elapsedMs / rateWindowMs);
-    node.finishedPerMs += (count / elapsedMs - node.finishedPerMs) * weight;
-    node.finishedAtMs = nowMs;
+    if (spanMs !== undefined) node.finishedPerMs += (count / spanMs - node.finishedPerMs) * rateWeight;
   }
 
   #credit(node: NodeState): number {
-    const idleMs = this.#clock.monotonicMs() - node.finishedAtMs;
-    const ahead = node.finishedPerMs * aheadMs * Math.exp(-idleMs / rateIdleMs);
-    return Math.min(inFlightMax, node.facts.slots + Math.floor(ahead)) - node.inFlight;
+    return Math.min(inFlightMax, node.facts.slots + Math.floor(node.finishedPerMs * aheadMs)) - node.inFlight;
   }
 
   #fits({ capabilities, labels }: NodeFacts, requirement: number): boolean {

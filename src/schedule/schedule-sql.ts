@@ -87,6 +87,10 @@ export async function msUntilNextDue(db: Queryable): Promise<number | null> {
 
 /** How many tasks are live. */
 export async function countLiveTasks(db: Queryable): Promise<number> {
-  const found = await db.query<{ n: number }>({ name: 'count_live_tasks', text: 'select count(*) as n from queue', values: [] });
+  const found = await db.query<{ n: number }>({
+    name: 'count_live_tasks',
+    text: 'select count(*) as n from queue',
+    values: [],
+  });
   return found.rows[0]?.n ?? 0;
 }

@@ -23,25 +23,50 @@ interface Definition<T> {
   isSecret?: boolean;
 }
 
-function define<T>(
-  env: string,
-  schema: z.ZodType<T>,
-  fallback: T | (() => T),
-  description: string,
-): Definition<T> {
-  return { env, schema, fallback: typeof fallback === 'function' ? (fallback as () => T) : () => fallback, description };
+function define<T>(env: string, schema: z.ZodType<T>, fallback: T | (() => T), description: string): Definition<T> {
+  return {
+    env,
+    schema,
+    fallback: typeof fallback === 'function' ? (fallback as () => T) : () => fallback,
+    description,
+  };
 }
 
 /** All settings by their key in `writ.yaml`. */
 export const definitions = {
   cluster_name: define('CLUSTER_NAME', name, 'writ', 'Name of this installation; part of the log’s origin.'),
-  log_level: define('LOG_LEVEL', z.enum(['error', 'warn', 'info', 'debug']), 'info', 'Least level of log lines on stderr.'),
+  log_level: define(
+    'LOG_LEVEL',
+    z.enum(['error', 'warn', 'info', 'debug']),
+    'info',
+    'Least level of log lines on stderr.',
+  ),
   http_listen: define('HTTP_LISTEN', listen, '127.0.0.1:8080', 'Address of the API.'),
-  https_listen: define('HTTPS_LISTEN', listen.or(z.literal('')), '', 'Address of the API over TLS; by default the port after HTTP_LISTEN’s, or a free one.'),
-  mark_dir: define('MARK_DIR', z.string().min(1), stateFolder, 'Folder of the log’s high-water mark; must lie outside the data folder.'),
+  https_listen: define(
+    'HTTPS_LISTEN',
+    listen.or(z.literal('')),
+    '',
+    'Address of the API over TLS; by default the port after HTTP_LISTEN’s, or a free one.',
+  ),
+  mark_dir: define(
+    'MARK_DIR',
+    z.string().min(1),
+    stateFolder,
+    'Folder of the log’s high-water mark; must lie outside the data folder.',
+  ),
   tools_path: define('TOOLS_PATH', z.string(), '', 'Folders of further catalog files, separated by ":".'),
-  max_retries: define('MAX_RETRIES', z.coerce.number().int().min(1).max(100), 3, 'Starts of a task in all, where it does not say.'),
-  retry_initial_s: define('RETRY_INITIAL_S', seconds, 1, 'Bound of the first delay of a retry, where the task does not say.'),
+  max_retries: define(
+    'MAX_RETRIES',
+    z.coerce.number().int().min(1).max(100),
+    3,
+    'Starts of a task in all, where it does not say.',
+  ),
+  retry_initial_s: define(
+    'RETRY_INITIAL_S',
+    seconds,
+    1,
+    'Bound of the first delay of a retry, where the task does not say.',
+  ),
   retry_max_s: define('RETRY_MAX_S', seconds, 300, 'Bound of any delay of a retry, where the task does not say.'),
   priority_point_s: define('PRIORITY_POINT_S', seconds, 60, 'Waiting that one point of priority is worth.'),
   backlog_max: define('BACKLOG_MAX', count, 2_000_000, 'Live tasks beyond which submissions are answered 429.'),
@@ -51,21 +76,63 @@ export const definitions = {
   node_name: define('NODE_NAME', z.string().regex(/^[a-z][a-z0-9._-]{0,62}$/), nodeName, 'Name of the node.'),
   node_labels: define('NODE_LABELS', pairs, {}, 'Labels of the node, "key=value,key=value".'),
   node_slots: define('NODE_SLOTS', count.min(1).max(10_000), 16, 'Orders that the node runs at once.'),
-  shutdown_grace_period_s: define('SHUTDOWN_GRACE_PERIOD_S', seconds, 60, 'Time that running orders get when the node stops.'),
-  telemetry_feeds: define('TELEMETRY_FEEDS', z.enum(['events', 'batches', 'both']), 'events', 'Feeds of telemetry: one event a message, up to 500, or both.'),
-  telemetry_event_types: define('TELEMETRY_EVENT_TYPES', z.string().transform(parseEventTypes), () => eventTypes.filter((type) => type !== 'task.dispatched'), 'Types of event that go out, separated by ","; all but task.dispatched by default.'),
-  telemetry_max_attempts: define('TELEMETRY_MAX_ATTEMPTS', count.min(1), 5, 'Tries for an event that the broker refuses.'),
-  telemetry_backoff_initial_s: define('TELEMETRY_BACKOFF_INITIAL_S', seconds, 1, 'First wait while the broker takes no events.'),
-  telemetry_backoff_max_s: define('TELEMETRY_BACKOFF_MAX_S', seconds, 60, 'Longest wait while the broker takes no events.'),
+  shutdown_grace_period_s: define(
+    'SHUTDOWN_GRACE_PERIOD_S',
+    seconds,
+    60,
+    'Time that running orders get when the node stops.',
+  ),
+  telemetry_feeds: define(
+    'TELEMETRY_FEEDS',
+    z.enum(['events', 'batches', 'both']),
+    'events',
+    'Feeds of telemetry: one event a message, up to 500, or both.',
+  ),
+  telemetry_event_types: define(
+    'TELEMETRY_EVENT_TYPES',
+    z.string().transform(parseEventTypes),
+    () => eventTypes.filter((type) => type !== 'task.dispatched'),
+    'Types of event that go out, separated by ","; all but task.dispatched by default.',
+  ),
+  telemetry_max_attempts: define(
+    'TELEMETRY_MAX_ATTEMPTS',
+    count.min(1),
+    5,
+    'Tries for an event that the broker refuses.',
+  ),
+  telemetry_backoff_initial_s: define(
+    'TELEMETRY_BACKOFF_INITIAL_S',
+    seconds,
+    1,
+    'First wait while the broker takes no events.',
+  ),
+  telemetry_backoff_max_s: define(
+    'TELEMETRY_BACKOFF_MAX_S',
+    seconds,
+    60,
+    'Longest wait while the broker takes no events.',
+  ),
   telemetry_exchange: define('RABBITMQ_TELEMETRY_EXCHANGE', name, 'spectrastrike.telemetry', 'Exchange of telemetry.'),
-  telemetry_routing_key: define('RABBITMQ_TELEMETRY_ROUTING_KEY', name, 'telemetry.events', 'Routing key of single events.'),
+  telemetry_routing_key: define(
+    'RABBITMQ_TELEMETRY_ROUTING_KEY',
+    name,
+    'telemetry.events',
+    'Routing key of single events.',
+  ),
   telemetry_queue: define('RABBITMQ_TELEMETRY_QUEUE', name, 'telemetry.events', 'Queue of single events.'),
-  telemetry_dlq: define('RABBITMQ_TELEMETRY_DLQ', name, 'telemetry.events.dlq', 'Queue of events that consumers reject.'),
+  telemetry_dlq: define(
+    'RABBITMQ_TELEMETRY_DLQ',
+    name,
+    'telemetry.events.dlq',
+    'Queue of events that consumers reject.',
+  ),
 } as const;
 
 type Definitions = typeof definitions;
 export type SettingKey = keyof Definitions;
-export type Settings = { readonly [Key in SettingKey]: Definitions[Key] extends Definition<infer T> ? Readonly<T> : never };
+export type Settings = {
+  readonly [Key in SettingKey]: Definitions[Key] extends Definition<infer T> ? Readonly<T> : never;
+};
 
 /** Where a value comes from. */
 export type SettingSource = 'default' | 'file' | 'environment' | 'flag';
@@ -101,7 +168,11 @@ export function loadSettings(input: SettingsInput = {}): LoadedSettings {
     }
     const parsed = definition.schema.safeParse(given.value);
     if (parsed.success) settings[key] = parsed.data;
-    else errors.push({ path: nameOf(key, definition.env, given.source), message: parsed.error.issues[0]?.message ?? 'not valid' });
+    else
+      errors.push({
+        path: nameOf(key, definition.env, given.source),
+        message: parsed.error.issues[0]?.message ?? 'not valid',
+      });
   }
   if (errors.length > 0) {
     const lines = errors.map(({ path, message }) => `  ${path}: ${message}`).join('\n');
@@ -121,19 +192,26 @@ export interface SettingDescription {
 /** The effective settings with their sources; secrets are masked. */
 export function describeSettings(input: SettingsInput = {}): SettingDescription[] {
   const { settings, sources } = loadSettings(input);
-  return (Object.entries(definitions) as [SettingKey, Definition<unknown>][]).map(([key, { env, description, isSecret }]) => ({
-    key,
-    environment: env,
-    value: isSecret === true ? '***' : settings[key],
-    source: sources[key],
-    description,
-  }));
+  return (Object.entries(definitions) as [SettingKey, Definition<unknown>][]).map(
+    ([key, { env, description, isSecret }]) => ({
+      key,
+      environment: env,
+      value: isSecret === true ? '***' : settings[key],
+      source: sources[key],
+      description,
+    }),
+  );
 }
 
-function firstGiven(flag: unknown, environment: string | undefined, file: unknown): { value: unknown; source: SettingSource } {
+function firstGiven(
+  flag: unknown,
+  environment: string | undefined,
+  file: unknown,
+): { value: unknown; source: SettingSource } {
   if (flag !== undefined) return { value: flag, source: 'flag' };
   if (environment !== undefined) return { value: environment, source: 'environment' };
-  if (file !== undefined) return { value: typeof file === 'object' ? file : String(file), source: 'file' };
+  if (file !== undefined)
+    return { value: typeof file === 'number' || typeof file === 'boolean' ? String(file) : file, source: 'file' };
   return { value: undefined, source: 'default' };
 }
 
@@ -186,6 +264,9 @@ function stateFolder(): string {
 }
 
 function nodeName(): string {
-  const host = hostname().toLowerCase().replaceAll(/[^a-z0-9.-]/g, '-').slice(0, 50);
+  const host = hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-')
+    .slice(0, 50);
   return /^[a-z]/.test(host) ? host : `node-${host}`;
 }

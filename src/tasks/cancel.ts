@@ -20,7 +20,11 @@ const cancelled = 'cancelled_by_request';
  * 202 with the task: `cancelled`, or as it was with the request noted. If the work has succeeded when the node learns of it,
  * `succeeded` wins. Fails `conflict`: `already_ended`, or `in_doubt`, which only a settlement leaves.
  */
-export async function cancelTask(command: TaskCommand, request: CancelRequest, context: CommandContext): Promise<Answer> {
+export async function cancelTask(
+  command: TaskCommand,
+  request: CancelRequest,
+  context: CommandContext,
+): Promise<Answer> {
   checkTaskId(command.taskId);
   let outcome: 'ended' | 'requested' | undefined;
   const answer = await withIdempotency(context.database, command.principal, command.idempotency, async (tx) => {
@@ -44,7 +48,11 @@ async function endNow(
   { reason }: CancelRequest,
   { audit }: CommandContext,
 ): Promise<void> {
-  const { id: _, target: __, ...record } = commandRecord(command, {
+  const {
+    id: _,
+    target: __,
+    ...record
+  } = commandRecord(command, {
     type: 'task.cancel',
     permission: 'tasks:cancel',
     data: { requested: false, reason },
@@ -80,7 +88,9 @@ async function endedError(tx: Transaction, taskId: string): Promise<AppError> {
 }
 
 function inDoubt(): AppError {
-  return new AppError('conflict', 'The task may have run: nobody can cancel it. Settle it with what is known.', { reason: 'in_doubt' });
+  return new AppError('conflict', 'The task may have run: nobody can cancel it. Settle it with what is known.', {
+    reason: 'in_doubt',
+  });
 }
 
 async function accepted(tx: Transaction, taskId: string): Promise<WorkAnswer> {

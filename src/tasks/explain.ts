@@ -74,7 +74,11 @@ export async function explainTask(
     return { task_id: taskId, state, reasons: reasonsInHand(live), candidate_nodes: null };
   }
   const candidates = candidatesOf(live, await readNodeLoads(db), context.catalog);
-  const reasons = [...reasonsOfTime(live), ...reasonsOfSystem(context.system), ...reasonsOfNodes(live, candidates, context.catalog)];
+  const reasons = [
+    ...reasonsOfTime(live),
+    ...reasonsOfSystem(context.system),
+    ...reasonsOfNodes(live, candidates, context.catalog),
+  ];
   if (reasons.length === 0) reasons.push(inLine(live));
   return { task_id: taskId, state, reasons, candidate_nodes: candidates.able.length };
 }
@@ -84,13 +88,28 @@ function reasonsInHand(live: WaitingRow): ExplainReason[] {
   const node = live.node_id === null ? {} : { node_id: live.node_id };
   const reasons: ExplainReason[] = [];
   if (live.state === 'in_doubt') {
-    return [{ code: 'in_doubt', detail: 'Its node was lost and it may have run: a late receipt or a person settles it.', ...node }];
+    return [
+      {
+        code: 'in_doubt',
+        detail: 'Its node was lost and it may have run: a late receipt or a person settles it.',
+        ...node,
+      },
+    ];
   }
   if (live.is_cancel_requested) {
-    reasons.push({ code: 'cancel_requested', detail: 'Its node is asked to stop it and has not answered yet.', ...node });
+    reasons.push({
+      code: 'cancel_requested',
+      detail: 'Its node is asked to stop it and has not answered yet.',
+      ...node,
+    });
   }
   if (live.state === 'running') reasons.push({ code: 'running', detail: 'It runs now.', ...node });
-  else reasons.push({ code: 'dispatched_to_node', detail: 'Its order is with a node, which has not said yet that it started.', ...node });
+  else
+    reasons.push({
+      code: 'dispatched_to_node',
+      detail: 'Its order is with a node, which has not said yet that it started.',
+      ...node,
+    });
   return reasons;
 }
 
@@ -99,17 +118,32 @@ function reasonsOfTime({ wake_at, attempt, reason }: WaitingRow): ExplainReason[
   const until = wake_at.toISOString();
   return attempt === 0
     ? [{ code: 'run_at', detail: `It is to start at ${until}, not before.`, until }]
-    : [{ code: 'retry_backoff', detail: `Attempt ${attempt.toString()} ended (${reason ?? 'failed'}); the next is due at ${until}.`, until }];
+    : [
+        {
+          code: 'retry_backoff',
+          detail: `Attempt ${attempt.toString()} ended (${reason ?? 'failed'}); the next is due at ${until}.`,
+          until,
+        },
+      ];
 }
 
 function reasonsOfSystem(system: SystemState): ExplainReason[] {
   const reasons: ExplainReason[] = [];
   if (system.fenced_reason !== null) {
-    reasons.push({ code: 'fenced', detail: `The audit log is not the one that was signed (${system.fenced_reason}): nothing is dispatched.` });
+    reasons.push({
+      code: 'fenced',
+      detail: `The audit log is not the one that was signed (${system.fenced_reason}): nothing is dispatched.`,
+    });
   }
-  if (!system.signer_ok) reasons.push({ code: 'signer_down', detail: 'The signer does not answer: orders cannot be signed.' });
-  if (!system.broker_ok) reasons.push({ code: 'broker_down', detail: 'The broker does not answer: orders cannot be sent.' });
-  if (!system.leading) reasons.push({ code: 'not_leading', detail: 'No orchestrator leads at the moment: another takes over within seconds.' });
+  if (!system.signer_ok)
+    reasons.push({ code: 'signer_down', detail: 'The signer does not answer: orders cannot be signed.' });
+  if (!system.broker_ok)
+    reasons.push({ code: 'broker_down', detail: 'The broker does not answer: orders cannot be sent.' });
+  if (!system.leading)
+    reasons.push({
+      code: 'not_leading',
+      detail: 'No orchestrator leads at the moment: another takes over within seconds.',
+    });
   return reasons;
 }
 
@@ -120,7 +154,13 @@ function reasonsOfNodes(live: WaitingRow, { able, free }: Candidates, catalog: C
   }
   if (able.length === 0) {
     const needs = { tool: live.tool, digest: action.digest, constraints: live.constraints };
-    return [{ code: 'no_node', detail: 'No node that is heard of has this tool as the catalog has it, with these labels.', needs }];
+    return [
+      {
+        code: 'no_node',
+        detail: 'No node that is heard of has this tool as the catalog has it, with these labels.',
+        needs,
+      },
+    ];
   }
   if (free.length === 0) {
     return [{ code: 'no_free_slot', detail: 'Every node that could run it is full.', ahead: live.ahead }];
@@ -130,5 +170,9 @@ function reasonsOfNodes(live: WaitingRow, { able, free }: Candidates, catalog: C
 
 function inLine({ ahead }: WaitingRow): ExplainReason {
   const count = ahead >= aheadMax ? `${aheadMax.toString()} or more` : ahead.toString();
-  return { code: 'in_line', detail: `It is next when its turn comes; ${count} of the same requester and source go before it.`, ahead };
+  return {
+    code: 'in_line',
+    detail: `It is next when its turn comes; ${count} of the same requester and source go before it.`,
+    ahead,
+  };
 }

@@ -20,7 +20,9 @@ export function readCursor<Position extends string | number>(
   if (text === undefined) return null;
   const position = decode(text);
   if (position?.list !== list || !isPosition(position.after)) {
-    throw new AppError('invalid', 'This cursor is not one of this list. Begin without a cursor.', { reason: 'invalid_cursor' });
+    throw new AppError('invalid', 'This cursor is not one of this list. Begin without a cursor.', {
+      reason: 'invalid_cursor',
+    });
   }
   return position.after;
 }
@@ -29,7 +31,9 @@ function decode(text: string): { list?: unknown; after?: unknown } | undefined {
   if (text.length > textMaxLength) return undefined;
   try {
     const value: CanonicalValue = parseCanonical(Buffer.from(decodeBase64url(text)).toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as { list?: unknown }) : undefined;
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as { list?: unknown })
+      : undefined;
   } catch {
     return undefined;
   }

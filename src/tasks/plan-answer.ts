@@ -44,7 +44,11 @@ export async function planAnswer(
   const nodes = await readNodeLoads(db);
   return outcomes.map((outcome) => {
     if (outcome instanceof AppError) return { decision: 'refuse', error: problemOf(outcome) };
-    const { able, free } = candidatesOf({ tool: outcome.action.tool, constraints: outcome.constraints }, nodes, catalog);
+    const { able, free } = candidatesOf(
+      { tool: outcome.action.tool, constraints: outcome.constraints },
+      nodes,
+      catalog,
+    );
     return {
       decision: 'accept',
       task_sha256: outcome.task_sha256,

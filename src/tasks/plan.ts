@@ -73,7 +73,8 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
   const value = wanted.payload ?? {};
   const payload = payloadBytes(value);
   const errors = action.validate(value);
-  if (errors.length > 0) throw invalid('The payload does not fit the action.', 'invalid_payload', prefix(errors, 'payload'));
+  if (errors.length > 0)
+    throw invalid('The payload does not fit the action.', 'invalid_payload', prefix(errors, 'payload'));
   const requiredRole = checkRole(wanted, action, principal);
   checkScope(wanted, action, value, context);
 
@@ -149,7 +150,9 @@ function payloadBytes(value: Record<string, unknown>): Buffer {
       { path: 'payload', message: error.message },
     ]);
   }
-  throw new AppError('too_large', `A payload has at most ${payloadMaxBytes.toString()} bytes.`, { reason: 'payload_too_large' });
+  throw new AppError('too_large', `A payload has at most ${payloadMaxBytes.toString()} bytes.`, {
+    reason: 'payload_too_large',
+  });
 }
 
 function unknownAction(wanted: Submission, catalog: Catalog): AppError {
@@ -179,11 +182,18 @@ function checkRole(wanted: Submission, action: CatalogAction, principal: Princip
   return role;
 }
 
-function checkScope(wanted: Submission, action: CatalogAction, value: Record<string, unknown>, context: PlanContext): void {
+function checkScope(
+  wanted: Submission,
+  action: CatalogAction,
+  value: Record<string, unknown>,
+  context: PlanContext,
+): void {
   const { principal } = context;
   const scope = principal.scope === null ? undefined : context.scopes.get(principal.scope);
   if (principal.scope !== null && scope === undefined) {
-    throw new AppError('forbidden', `The scope ${principal.scope} does not exist any more.`, { reason: 'scope_missing' });
+    throw new AppError('forbidden', `The scope ${principal.scope} does not exist any more.`, {
+      reason: 'scope_missing',
+    });
   }
   const decision = decideScope(scope ?? unboundedScope, {
     tool: wanted.tool,

@@ -49,7 +49,10 @@ interface ResultRow {
 export async function readResult(db: Queryable, taskId: string): Promise<TaskResult> {
   const task = await requireTaskRow(db, taskId);
   if (!isEndState(task.state)) {
-    throw new AppError('not_found', `The task is ${task.state}: it has no result yet.`, { reason: 'not_finished', retryAfterS: 1 });
+    throw new AppError('not_found', `The task is ${task.state}: it has no result yet.`, {
+      reason: 'not_finished',
+      retryAfterS: 1,
+    });
   }
   const found = await db.query<ResultRow & { output: Buffer | null; metadata: Buffer | null }>({
     name: 'read_result',

@@ -4,7 +4,14 @@ import { z } from 'zod';
 import { AppError } from '../domain/error.ts';
 import { isEndState, isLegalMove } from '../domain/task-state.ts';
 import type { Transaction } from '../platform/postgres/pool.ts';
-import { checkTaskId, commandRecord, insertTaskRecord, note, type CommandContext, type TaskCommand } from './command.ts';
+import {
+  checkTaskId,
+  commandRecord,
+  insertTaskRecord,
+  note,
+  type CommandContext,
+  type TaskCommand,
+} from './command.ts';
 import { withIdempotency } from './idempotent.ts';
 import type { TaskViewRow } from './read-sql.ts';
 import { readTask, requireTaskRow } from './read-tasks.ts';
@@ -19,7 +26,11 @@ export type RedriveRequest = z.infer<typeof redriveRequest>;
  * its requester, whose standing is checked again when its order is signed. Fails `forbidden` (`role_missing`) unless the caller
  * holds the role that the task demands, `conflict` (`not_redrivable`) for a task that is live or succeeded.
  */
-export async function redriveTask(command: TaskCommand, request: RedriveRequest, context: CommandContext): Promise<Answer> {
+export async function redriveTask(
+  command: TaskCommand,
+  request: RedriveRequest,
+  context: CommandContext,
+): Promise<Answer> {
   checkTaskId(command.taskId);
   let queued = false;
   const answer = await withIdempotency(context.database, command.principal, command.idempotency, async (tx) => {
@@ -56,9 +67,13 @@ function checkRedrive(task: TaskViewRow, { principal }: TaskCommand): void {
     throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
   }
   if (!isEndState(task.state) || !isLegalMove(task.state, 'queued')) {
-    throw new AppError('conflict', `The task is ${task.state}: only failed, expired and cancelled tasks are redriven.`, {
-      reason: 'not_redrivable',
-    });
+    throw new AppError(
+      'conflict',
+      `The task is ${task.state}: only failed, expired and cancelled tasks are redriven.`,
+      {
+        reason: 'not_redrivable',
+      },
+    );
   }
 }
 

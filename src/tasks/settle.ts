@@ -21,14 +21,20 @@ const settled = 'settled';
  * 200 with the task: ended as the person says, or queued again with the lost attempt kept. Fails `conflict` (`not_in_doubt`) for any
  * other task, `forbidden` (`role_missing`) where work is to run again that demands a role which the caller does not hold.
  */
-export async function settleTask(command: TaskCommand, request: SettleRequest, context: CommandContext): Promise<Answer> {
+export async function settleTask(
+  command: TaskCommand,
+  request: SettleRequest,
+  context: CommandContext,
+): Promise<Answer> {
   checkTaskId(command.taskId);
   let isDone = false;
   const answer = await withIdempotency(context.database, command.principal, command.idempotency, async (tx) => {
     const live = await lockLiveTask(tx, command.taskId);
     const task = await requireTaskRow(tx, command.taskId);
     if (live?.state !== 'in_doubt') {
-      throw new AppError('conflict', `The task is ${task.state}: there is no doubt to settle.`, { reason: 'not_in_doubt' });
+      throw new AppError('conflict', `The task is ${task.state}: there is no doubt to settle.`, {
+        reason: 'not_in_doubt',
+      });
     }
     if (request.as === 'run_again' && !command.principal.roles.has(task.required_role)) {
       throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
@@ -72,12 +78,6 @@ async function settle(
     name: 'settle_task',
     text: `select ${resultsCall(1, moveCall(17))}, insert_task_records($29, $30),
              append_records($31, $32, $33, $34, $35, $36, $37, $38, $39)`,
-    values: [
-      ...resultColumns([ended]),
-      ...moveColumns([move]),
-      [live.task_id],
-      [record.id],
-      ...audit.arrays([record]),
-    ],
+    values: [...resultColumns([ended]), ...moveColumns([move]), [live.task_id], [record.id], ...audit.arrays([record])],
   });
 }

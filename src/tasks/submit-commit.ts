@@ -56,7 +56,9 @@ export async function commitSubmissions(calls: readonly SubmissionCall[], option
 
 /** Undefined when all is committed; else the positions of calls whose key is taken, and nothing is committed. */
 async function tryCommit(calls: readonly SubmissionCall[], options: CommitOptions): Promise<Set<number> | undefined> {
-  const keyed = calls.flatMap((call, position) => (call.idempotency === undefined ? [] : [{ call, position, ...call.idempotency }]));
+  const keyed = calls.flatMap((call, position) =>
+    call.idempotency === undefined ? [] : [{ call, position, ...call.idempotency }],
+  );
   const rows = await internRequirements(calls, options.requirements);
   const records = calls.flatMap((call) => call.records);
   if (keyed.length === 0 && records.length === 0) return undefined;
@@ -83,7 +85,11 @@ async function tryCommit(calls: readonly SubmissionCall[], options: CommitOption
 async function internRequirements(calls: readonly SubmissionCall[], requirements: Requirements): Promise<TaskRow[]> {
   const rows = calls.flatMap((call) => call.rows);
   const numbers = await requirements.intern(
-    rows.map(({ task }) => ({ tool: task.action.tool, tool_digest: task.action.digest, constraints: task.constraints })),
+    rows.map(({ task }) => ({
+      tool: task.action.tool,
+      tool_digest: task.action.digest,
+      constraints: task.constraints,
+    })),
   );
   return rows.map(({ task, record_id }, i) => ({ task, record_id, requirement: numbers[i] ?? 0 }));
 }

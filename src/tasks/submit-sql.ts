@@ -114,5 +114,5 @@ export async function deleteOldKeys(db: Queryable, limit: number): Promise<numbe
              select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit $1))`,
     values: [limit],
   });
-  return deleted.rowCount ?? 0;
+  return deleted.rowCount;
 }

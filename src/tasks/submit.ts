@@ -83,7 +83,10 @@ export class Submitter {
     for (let i = 0; i < planned.length; i += recordTasksMax) recordIds.push(newId<RecordId>());
     return this.#batcher.add({
       principal: call.principal,
-      rows: planned.map((task, i) => ({ task, record_id: recordIds[Math.floor(i / recordTasksMax)] ?? newId<RecordId>() })),
+      rows: planned.map((task, i) => ({
+        task,
+        record_id: recordIds[Math.floor(i / recordTasksMax)] ?? newId<RecordId>(),
+      })),
       records: recordIds.map((id, i) =>
         submitRecord(call, id, planned.slice(i * recordTasksMax, (i + 1) * recordTasksMax)),
       ),
@@ -136,12 +139,18 @@ function throwRefusal(call: SubmitCall, outcomes: readonly (PlannedTask | AppErr
   const first = refused[0];
   if (first === undefined) return;
   if (call.mode === 'single') throw first;
-  throw new AppError('invalid', `${refused.length.toString()} of ${outcomes.length.toString()} tasks are refused: none is accepted.`, {
-    reason: 'batch_rejected',
-    errors: outcomes.flatMap((outcome, i) =>
-      outcome instanceof AppError ? [{ path: `tasks.${i.toString()}`, message: `${outcome.reason}: ${outcome.message}` }] : [],
-    ),
-  });
+  throw new AppError(
+    'invalid',
+    `${refused.length.toString()} of ${outcomes.length.toString()} tasks are refused: none is accepted.`,
+    {
+      reason: 'batch_rejected',
+      errors: outcomes.flatMap((outcome, i) =>
+        outcome instanceof AppError
+          ? [{ path: `tasks.${i.toString()}`, message: `${outcome.reason}: ${outcome.message}` }]
+          : [],
+      ),
+    },
+  );
 }
 
 function submitRecord(call: SubmitCall, id: RecordId, tasks: readonly PlannedTask[]): RecordDraft {

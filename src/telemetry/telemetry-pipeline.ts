@@ -68,7 +68,10 @@ export class TelemetryPipeline {
     return cursor;
   }
 
-  #project(lines: readonly { seq: number; line: Buffer }[], cursor: Cursor): { events: TelemetryEvent[]; next: Cursor } {
+  #project(
+    lines: readonly { seq: number; line: Buffer }[],
+    cursor: Cursor,
+  ): { events: TelemetryEvent[]; next: Cursor } {
     const events: TelemetryEvent[] = [];
     const next = { ...cursor };
     for (const { seq, line } of lines) {

@@ -42,7 +42,11 @@ export interface DeadEvent {
 }
 
 /** Keeps messages that the broker refused for good, with a record that says so. */
-export async function insertDeadEvents(db: Queryable, dead: readonly DeadEvent[], records: RecordArrays): Promise<void> {
+export async function insertDeadEvents(
+  db: Queryable,
+  dead: readonly DeadEvent[],
+  records: RecordArrays,
+): Promise<void> {
   await db.query({
     name: 'insert_dead_events',
     text: `with kept as (
@@ -63,7 +67,11 @@ export async function insertDeadEvents(db: Queryable, dead: readonly DeadEvent[]
   });
 }
 
-export async function readDeadEvents(db: Queryable, after: number, limit: number): Promise<(DeadEvent & { dead_event_id: number })[]> {
+export async function readDeadEvents(
+  db: Queryable,
+  after: number,
+  limit: number,
+): Promise<(DeadEvent & { dead_event_id: number })[]> {
   const found = await db.query<DeadEvent & { dead_event_id: number }>({
     name: 'read_dead_events',
     text: `select dead_event_id, feed, audit_seq, message_id, type, body, reason, attempts from dead_events

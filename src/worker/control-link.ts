@@ -2,7 +2,14 @@
 
 import { z } from 'zod';
 import { AppError, type ErrorCode } from '../domain/error.ts';
-import { heartbeatAnswer, joinAnswer, type Heartbeat, type HeartbeatAnswer, type JoinAnswer, type JoinRequest } from '../domain/node.ts';
+import {
+  heartbeatAnswer,
+  joinAnswer,
+  type Heartbeat,
+  type HeartbeatAnswer,
+  type JoinAnswer,
+  type JoinRequest,
+} from '../domain/node.ts';
 
 const callTimeoutMs = 10_000;
 const answerMaxBytes = 8 * 1024 * 1024;
@@ -43,7 +50,12 @@ async function call(url: string, token: string, body: object): Promise<unknown> 
     });
   } catch (error) {
     if (error instanceof AppError) throw error;
-    throw new AppError('unavailable', 'The orchestrator does not answer.', { reason: 'orchestrator_unavailable' }, error);
+    throw new AppError(
+      'unavailable',
+      'The orchestrator does not answer.',
+      { reason: 'orchestrator_unavailable' },
+      error,
+    );
   }
 }
 

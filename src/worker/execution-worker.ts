@@ -61,7 +61,9 @@ export class ExecutionWorker {
   cancel(taskId: string, attempt: number): void {
     const running = this.#running.get(taskId);
     if (running?.attempt === attempt) running.controller.abort();
-    const at = this.#waiting.findIndex((order, i) => i >= this.#nextAt && order.task_id === taskId && order.attempt === attempt);
+    const at = this.#waiting.findIndex(
+      (order, i) => i >= this.#nextAt && order.task_id === taskId && order.attempt === attempt,
+    );
     const order = this.#waiting[at];
     if (order === undefined) return;
     this.#waiting.splice(at, 1);
@@ -76,7 +78,8 @@ export class ExecutionWorker {
     const waiting = this.#waiting.slice(this.#nextAt);
     this.#waiting = [];
     this.#nextAt = 0;
-    for (const order of waiting) this.#options.onFinished(withoutRun(order, 'not_started', 'node_stopping', 'the node is stopping'));
+    for (const order of waiting)
+      this.#options.onFinished(withoutRun(order, 'not_started', 'node_stopping', 'the node is stopping'));
     const timer = setTimeout(() => {
       for (const { controller } of this.#running.values()) controller.abort('stopping');
     }, graceMs);
@@ -142,7 +145,11 @@ function finishedOf(
   startedMs: number,
   endedMs: number,
 ): FinishedOrder {
-  const facts = { ...action.metadata, ...(action.retryable ? { retryable: true } : {}), ...(action.truncated ? { truncated: true } : {}) };
+  const facts = {
+    ...action.metadata,
+    ...(action.retryable ? { retryable: true } : {}),
+    ...(action.truncated ? { truncated: true } : {}),
+  };
   const metadata = Buffer.from(JSON.stringify(facts));
   return {
     result: {
@@ -186,5 +193,8 @@ export function withoutRun(
 }
 
 function errorOf(code: string, message: string): { code: string; message: string } {
-  return { code: code.slice(0, 64), message: message.toWellFormed().slice(0, errorMessageMaxCharacters).toWellFormed() };
+  return {
+    code: code.slice(0, 64),
+    message: message.toWellFormed().slice(0, errorMessageMaxCharacters).toWellFormed(),
+  };
 }

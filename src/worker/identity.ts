@@ -2,7 +2,7 @@
 
 import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { joinAnswer, type JoinAnswer } from '../domain/node.ts';
 
 /** What a join gave, less what heartbeats renew. */

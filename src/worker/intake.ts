@@ -79,10 +79,7 @@ export function openManifest(message: Pick<Delivery, 'body'>, context: IntakeCon
 
 /** Opens a manifest again that was believed when it was journalled: only what is still in hand is of interest. */
 export function reopenManifest(body: Buffer, context: IntakeContext): OpenManifest {
-  return openManifest(
-    { body },
-    { ...context, journal: { isSeenJti: () => false, highestAttempt: () => 0 } },
-  );
+  return openManifest({ body }, { ...context, journal: { isSeenJti: () => false, highestAttempt: () => 0 } });
 }
 
 function decode(body: Uint8Array): ReturnType<typeof decodeFrame> {
@@ -94,11 +91,24 @@ function decode(body: Uint8Array): ReturnType<typeof decodeFrame> {
   }
 }
 
-function acceptOrder(order: Order, manifest: ManifestPayload, payload: Buffer | null, context: IntakeContext): AcceptedOrder {
+function acceptOrder(
+  order: Order,
+  manifest: ManifestPayload,
+  payload: Buffer | null,
+  context: IntakeContext,
+): AcceptedOrder {
   const grant = manifest.grants[order.grant];
   if (grant === undefined) throw new ProofError('bad_payload', 'an order without a grant');
-  prove(payload !== null && sha256Hex(payload) === order.payload_sha256, 'payload_swapped', 'another payload than was signed');
-  prove(order.attempt > context.journal.highestAttempt(order.task_id), 'stale_attempt', 'a later attempt was taken before');
+  prove(
+    payload !== null && sha256Hex(payload) === order.payload_sha256,
+    'payload_swapped',
+    'another payload than was signed',
+  );
+  prove(
+    order.attempt > context.journal.highestAttempt(order.task_id),
+    'stale_attempt',
+    'a later attempt was taken before',
+  );
   const action = context.catalog.find(grant.tool, grant.action);
   if (action === undefined) throw new ProofError('unknown_action', 'this node does not have the action');
   prove(action.digest === grant.tool_digest, 'other_digest', 'this node has another version of the tool');

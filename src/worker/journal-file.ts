@@ -29,14 +29,18 @@ export class JournalFile {
   readonly #batcher: Batcher<Write, undefined>;
   #file: FileHandle;
   #size: number;
-  #failure: unknown;
+  #failure: Error | undefined;
   #tail: Promise<unknown> = Promise.resolve();
 
   private constructor(path: string, file: FileHandle, size: number) {
     this.#path = path;
     this.#file = file;
     this.#size = size;
-    this.#batcher = createBatcher({ maxItems: 4096, maxPending: 200_000, run: (writes) => this.#serial(() => this.#write(writes)) });
+    this.#batcher = createBatcher({
+      maxItems: 4096,
+      maxPending: 200_000,
+      run: (writes) => this.#serial(() => this.#write(writes)),
+    });
   }
 
   /** Opens or creates the file and answers its entries; what a crash left half written at the end is cut off. */
@@ -102,8 +106,8 @@ export class JournalFile {
       await this.#file.appendFile(bytes);
       if (writes.some(({ isSynced }) => isSynced)) await this.#file.datasync();
     } catch (error) {
-      this.#failure = error;
-      throw error;
+      this.#failure = error instanceof Error ? error : new Error('a write failed');
+      throw this.#failure;
     }
     this.#size += bytes.length;
     return writes.map(() => undefined);

@@ -143,7 +143,9 @@ export class Journal {
       encodeManifest({ payload: { jti, exp }, body, orders: this.orders.filter((order) => order.jti === jti) }),
     );
     return [
-      ...(this.#lastBoot === undefined ? [] : [{ kind: kinds.boot, bytes: Buffer.from(JSON.stringify(this.#lastBoot)) }]),
+      ...(this.#lastBoot === undefined
+        ? []
+        : [{ kind: kinds.boot, bytes: Buffer.from(JSON.stringify(this.#lastBoot)) }]),
       ...this.#seen.encode().map((bytes) => ({ kind: kinds.seen, bytes })),
       ...held,
       { kind: kinds.started, bytes: Buffer.from(JSON.stringify(started)) },

@@ -113,7 +113,10 @@ export class Receipts {
       boot_id: bootId,
       seq,
       jti: payload.jti,
-      body: encodeFrame(jws, batch.flatMap(({ output, metadata }) => [output, metadata])),
+      body: encodeFrame(
+        jws,
+        batch.flatMap(({ output, metadata }) => [output, metadata]),
+      ),
       attempts: batch.map(({ result: { task_id, attempt } }) => ({ task_id, attempt })),
     };
   }

@@ -235,7 +235,7 @@ export class WorkerNode {
 
   async #takeAnswer(answer: HeartbeatAnswer): Promise<void> {
     const { config, config_version, trust } = answer;
-    if (trust !== undefined && trust.origin === this.#identity.trust.origin) this.#trust = readTrust(trust, this.#options.clock);
+    if (trust?.origin === this.#identity.trust.origin) this.#trust = readTrust(trust, this.#options.clock);
     if (config === undefined) return;
     this.#scopes = byName(config.scopes);
     this.#configVersion = config_version;

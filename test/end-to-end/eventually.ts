@@ -1,7 +1,10 @@
 /** Waits for what background work brings about. */
 
 /** The first answer of `probe` that is not undefined; fails after the time. */
-export async function eventually<T>(probe: () => Promise<T | undefined> | T | undefined, timeoutMs = 20_000): Promise<T> {
+export async function eventually<T>(
+  probe: () => Promise<T | undefined> | T | undefined,
+  timeoutMs = 20_000,
+): Promise<T> {
   const untilMs = Date.now() + timeoutMs;
   for (;;) {
     const found = await probe();

@@ -37,7 +37,10 @@ describe('work of nodes that are lost', function () {
       text: `update manifests set expires_at = now() - interval '2 minutes', issued_at = now() - interval '3 minutes' where node_id = $1`,
       values: [nodeId],
     });
-    await owner.query({ text: `update nodes set lease_until = now() - interval '1 minute' where node_id = $1`, values: [nodeId] });
+    await owner.query({
+      text: `update nodes set lease_until = now() - interval '1 minute' where node_id = $1`,
+      values: [nodeId],
+    });
   }
 
   async function stateOf(taskId: string): Promise<string | undefined> {
@@ -108,10 +111,14 @@ describe('work of nodes that are lost', function () {
   it('is queued again where the manifest expired before the node had it, destructive work too', async () => {
     const node = await rig.addNode('first');
     const messages = rig.swallow(node);
-    const [task] = await rig.submit(operator, [{ tool: 'noop', action: 'append', payload: { file: marker, line: 'once' } }]);
+    const [task] = await rig.submit(operator, [
+      { tool: 'noop', action: 'append', payload: { file: marker, line: 'once' } },
+    ]);
     await eventually(() => (messages.count > 0 ? true : undefined));
     messages.restore();
-    await owner.query(`update manifests set expires_at = now() - interval '2 minutes', issued_at = now() - interval '3 minutes'`);
+    await owner.query(
+      `update manifests set expires_at = now() - interval '2 minutes', issued_at = now() - interval '3 minutes'`,
+    );
     expect(await until(task?.task_id ?? '', 'succeeded')).to.equal('succeeded');
     expect(await readFile(marker, 'utf8')).to.equal('once\n');
     const { rows } = await rig.database.query('select attempt, status, reason from results order by attempt');
@@ -132,4 +139,3 @@ describe('work of nodes that are lost', function () {
     expect(rows).to.deep.equal([{ status: 'interrupted' }]);
   });
 });
-

@@ -60,7 +60,11 @@ export interface Rig {
 }
 
 export interface RigOptions {
-  flags?: Parameters<typeof loadSettings>[0] extends infer T ? NonNullable<T> extends { flags?: infer F } ? F : never : never;
+  flags?: Parameters<typeof loadSettings>[0] extends infer T
+    ? NonNullable<T> extends { flags?: infer F }
+      ? F
+      : never
+    : never;
   testDatabase?: TestDatabase;
 }
 
@@ -71,7 +75,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'writ-rig-'));
   const server = new InProcessBrokerServer();
   const broker = server.connect();
-  const { settings } = loadSettings({ environment: {}, flags: { heartbeat_interval_s: 1, mark_dir: join(folder, 'marks'), ...options.flags } });
+  const { settings } = loadSettings({
+    environment: {},
+    flags: { heartbeat_interval_s: 1, mark_dir: join(folder, 'marks'), ...options.flags },
+  });
   const catalog = await loadCatalog([catalogDir]);
   const log: Rig['log'] = [];
   const orchestrator = await composeOrchestrator({
@@ -172,7 +179,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     submit: async (principal, items) => {
       const answer = await orchestrator.submitter.submit({ principal, items, mode: 'batch', requestId: 'rig' });
-      const { results } = JSON.parse(answer.body.toString()) as { results: { task?: { task_id: string }; error?: object }[] };
+      const { results } = JSON.parse(answer.body.toString()) as {
+        results: { task?: { task_id: string }; error?: object }[];
+      };
       return results.map(({ task, error }) => {
         if (task === undefined) throw new Error(JSON.stringify(error));
         return task;
@@ -238,7 +247,13 @@ function wiredBroker(broker: Broker, wire: Wire): Broker {
   };
 }
 
-async function makeToken(db: Database, kind: 'svc' | 'join', name: string, roles: string[], scope?: string): Promise<string> {
+async function makeToken(
+  db: Database,
+  kind: 'svc' | 'join',
+  name: string,
+  roles: string[],
+  scope?: string,
+): Promise<string> {
   const token = generateApiKey(kind);
   const parsed = parseApiKey(token);
   if (parsed === undefined) throw new Error('unreachable');

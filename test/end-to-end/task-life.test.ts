@@ -29,8 +29,15 @@ describe('the life of a task', function () {
     expect(problems).to.deep.equal([]);
   });
 
-  async function results(taskId: string): Promise<{ attempt: number; state: string | null; status: string | null; reason: string | null }[]> {
-    const { rows } = await rig.database.query<{ attempt: number; state: string | null; status: string | null; reason: string | null }>({
+  async function results(
+    taskId: string,
+  ): Promise<{ attempt: number; state: string | null; status: string | null; reason: string | null }[]> {
+    const { rows } = await rig.database.query<{
+      attempt: number;
+      state: string | null;
+      status: string | null;
+      reason: string | null;
+    }>({
       text: 'select attempt, state, status, reason from results where task_id = $1 order by attempt',
       values: [taskId],
     });
@@ -42,7 +49,9 @@ describe('the life of a task', function () {
   }
 
   it('runs hundreds of tasks of several kinds, each once', async () => {
-    const items = Array.from({ length: 600 }, (_, i) => noop({ output: `task ${i.toString()}` }, { priority: i % 101 }));
+    const items = Array.from({ length: 600 }, (_, i) =>
+      noop({ output: `task ${i.toString()}` }, { priority: i % 101 }),
+    );
     const tasks = await rig.submit(operator, items);
     await rig.settled();
     const { rows } = await rig.database.query<{ n: number }>({
@@ -82,7 +91,10 @@ describe('the life of a task', function () {
     const [task] = await rig.submit(operator, [noop({ sleep_ms: 30_000 })]);
     const taskId = task?.task_id ?? '';
     await eventually(async () => {
-      const { rows } = await rig.database.query({ text: `select from queue where task_id = $1 and state <> 'queued'`, values: [taskId] });
+      const { rows } = await rig.database.query({
+        text: `select from queue where task_id = $1 and state <> 'queued'`,
+        values: [taskId],
+      });
       return rows.length > 0 || undefined;
     });
     await cancelTask({ principal: operator, taskId, requestId: 'test' }, { reason: 'not needed' }, rig.commands);
@@ -91,7 +103,9 @@ describe('the life of a task', function () {
   });
 
   it('ends what times out', async () => {
-    const [task] = await rig.submit(operator, [noop({ sleep_ms: 30_000 }, { timeout_s: 1, retry: { max_attempts: 1 } })]);
+    const [task] = await rig.submit(operator, [
+      noop({ sleep_ms: 30_000 }, { timeout_s: 1, retry: { max_attempts: 1 } }),
+    ]);
     expect(await ended(task?.task_id ?? '')).to.equal('failed');
     expect((await results(task?.task_id ?? ''))[0]?.status).to.equal('timed_out');
   });
@@ -126,7 +140,11 @@ describe('tasks without a node', function () {
       noop({}, { expires_at: new Date(Date.now() + 300).toISOString() }),
       noop(),
     ]);
-    await cancelTask({ principal: operator, taskId: unwanted?.task_id ?? '', requestId: 'test' }, { reason: 'no' }, rig.commands);
+    await cancelTask(
+      { principal: operator, taskId: unwanted?.task_id ?? '', requestId: 'test' },
+      { reason: 'no' },
+      rig.commands,
+    );
     await rig.settled();
     const { rows } = await rig.database.query<{ task_id: string; state: string }>('select task_id, state from results');
     expect(new Map(rows.map(({ task_id, state }) => [task_id, state]))).to.deep.equal(
@@ -139,7 +157,10 @@ describe('tasks without a node', function () {
 
   it('run as soon as one joins', async () => {
     const operator = await rig.principal('integration', ['operator']);
-    await rig.submit(operator, Array.from({ length: 40 }, () => noop()));
+    await rig.submit(
+      operator,
+      Array.from({ length: 40 }, () => noop()),
+    );
     await rig.addNode('late', { slots: 2 });
     await rig.settled();
     expect((await checkInvariants(rig.database)).counts.answered).to.equal(40);

@@ -10,7 +10,7 @@ import { verifyCompactJws } from '../../src/proof/jws.ts';
 import { checkManifestPayload } from '../../src/proof/manifest.ts';
 import { checkReceiptPayload } from '../../src/proof/receipt.ts';
 import { sha256Hex } from '../../src/proof/hash.ts';
-import { eventTypes, type TelemetryEvent } from '../../src/domain/event.ts';
+import { eventTypes, type EventType, type TelemetryEvent } from '../../src/domain/event.ts';
 import type { Queryable } from '../../src/platform/postgres/pool.ts';
 import { eventsOf } from '../../src/telemetry/events-of.ts';
 
@@ -49,7 +49,10 @@ export async function checkInvariants(db: Queryable, events?: readonly Telemetry
   const answered = await checkReceipts(db, records, keys, orders, report);
   const tasks = await checkTasks(db, records, orders, report);
   if (events !== undefined) checkEvents(records, events, report);
-  return { problems, counts: { records: log.length, orders: orders.size, answered, tasks, events: events?.length ?? 0 } };
+  return {
+    problems,
+    counts: { records: log.length, orders: orders.size, answered, tasks, events: events?.length ?? 0 },
+  };
 }
 
 type Report = (holds: boolean, problem: string) => void;
@@ -142,7 +145,9 @@ async function checkReceipts(
   orders: Orders,
   report: Report,
 ): Promise<number> {
-  const { rows } = await db.query<{ jti: string; sha256: Buffer; jws: Buffer }>('select jti, sha256, jws from receipts');
+  const { rows } = await db.query<{ jti: string; sha256: Buffer; jws: Buffer }>(
+    'select jti, sha256, jws from receipts',
+  );
   const told = new Map<string, string[]>();
   const accepted = new Set<string>();
   for (const record of records) {
@@ -178,28 +183,48 @@ async function checkReceipts(
   return accepted.size;
 }
 
-async function checkTasks(db: Queryable, records: readonly AuditRecord[], orders: Orders, report: Report): Promise<number> {
+async function checkTasks(
+  db: Queryable,
+  records: readonly AuditRecord[],
+  orders: Orders,
+  report: Report,
+): Promise<number> {
   const accepted = new Set<string>();
   for (const record of records) {
     if (record.type !== 'task.submit' || record.outcome !== 'allow') continue;
-    for (const id of (record.target as { ids: string[] }).ids) accepted.add(id);
+    for (const id of (record.target as unknown as { ids: string[] }).ids) accepted.add(id);
   }
-  const { rows } = await db.query<{ task_id: string; live: string | null; ends: number; last: string | null; redrives: number }>(
+  const { rows } = await db.query<{
+    task_id: string;
+    live: string | null;
+    ends: number;
+    last: string | null;
+    redrives: number;
+  }>(
     `select t.task_id, q.state as live, (select count(*) from results r where r.task_id = t.task_id and r.state is not null) as ends,
             (select r.state from results r where r.task_id = t.task_id order by attempt desc limit 1) as last,
             (select count(*) from task_records x join audit_log a on a.id = x.record_id
               where x.task_id = t.task_id and a.type = 'task.redrive') as redrives
        from tasks t left join queue q on q.task_id = t.task_id`,
   );
-  report(rows.length === accepted.size, `${accepted.size.toString()} tasks in the log, ${rows.length.toString()} stored`);
+  report(
+    rows.length === accepted.size,
+    `${accepted.size.toString()} tasks in the log, ${rows.length.toString()} stored`,
+  );
   for (const { task_id, live, ends, last, redrives } of rows) {
     report(accepted.has(task_id), `task ${task_id}: not in the log`);
-    report(ends === redrives + (live === null ? 1 : 0), `task ${task_id}: ${ends.toString()} ends, live ${String(live)}`);
+    report(
+      ends === redrives + (live === null ? 1 : 0),
+      `task ${task_id}: ${ends.toString()} ends, live ${String(live)}`,
+    );
     report(live !== null || last !== null, `task ${task_id}: neither live nor ended`);
   }
-  const { rows: results } = await db.query<{ task_id: string; attempt: number; manifest: string | null; status: string }>(
-    'select task_id, attempt, manifest, status from results where status is not null',
-  );
+  const { rows: results } = await db.query<{
+    task_id: string;
+    attempt: number;
+    manifest: string | null;
+    status: string;
+  }>('select task_id, attempt, manifest, status from results where status is not null');
   for (const { task_id, attempt, manifest } of results) {
     const order = orders.get(`${task_id} ${attempt.toString()}`);
     report(order !== undefined && order.jti === manifest, `result ${task_id} ${attempt.toString()}: no order`);
@@ -208,26 +233,35 @@ async function checkTasks(db: Queryable, records: readonly AuditRecord[], orders
     `select task_id, attempt, manifest from queue where state in ('dispatched', 'running', 'in_doubt')`,
   );
   for (const { task_id, attempt, manifest } of inHand) {
-    report(orders.get(`${task_id} ${attempt.toString()}`)?.jti === manifest, `task ${task_id}: in hand without an order`);
+    report(
+      orders.get(`${task_id} ${attempt.toString()}`)?.jti === manifest,
+      `task ${task_id}: in hand without an order`,
+    );
   }
   const { rows: open } = await db.query<{ jti: string; open: number; found: number }>(
     `select m.jti, m.open, (select count(*) from unnest(m.task_ids, m.attempts) o (t, a)
         where not exists (select from results r where r.task_id = o.t and r.attempt = o.a)) as found from manifests m`,
   );
   for (const { jti, open: counted, found } of open) {
-    report(counted === found, `manifest ${jti}: ${counted.toString()} open by the counter, ${found.toString()} by the results`);
+    report(
+      counted === found,
+      `manifest ${jti}: ${counted.toString()} open by the counter, ${found.toString()} by the results`,
+    );
   }
   return rows.length;
 }
 
 /** Every event that the log gives reached the consumer, at least once, the same each time, in order at the first time. */
 function checkEvents(records: readonly AuditRecord[], events: readonly TelemetryEvent[], report: Report): void {
-  const wanted = new Set(eventTypes.filter((type) => type !== 'task.dispatched'));
+  const wanted = new Set<EventType>(eventTypes.filter((type) => type !== 'task.dispatched'));
   const received = new Map<string, TelemetryEvent>();
   let seq = -1;
   for (const event of events) {
     const before = received.get(event.event_id);
-    report(before === undefined || JSON.stringify(before) === JSON.stringify(event), `event ${event.event_id}: twice, and not the same`);
+    report(
+      before === undefined || JSON.stringify(before) === JSON.stringify(event),
+      `event ${event.event_id}: twice, and not the same`,
+    );
     if (before !== undefined) continue;
     const { audit_seq, previous_audit_seq } = event.attributes;
     report(audit_seq >= seq, `event ${event.event_id}: out of order`);
@@ -242,7 +276,8 @@ function checkEvents(records: readonly AuditRecord[], events: readonly Telemetry
     for (const event of expected) {
       const found = received.get(event.event_id);
       report(found !== undefined, `event ${event.event_type} of record ${record.seq.toString()}: never received`);
-      if (found !== undefined) report(JSON.stringify(found) === JSON.stringify(event), `event ${event.event_id}: differs from the log`);
+      if (found !== undefined)
+        report(JSON.stringify(found) === JSON.stringify(event), `event ${event.event_id}: differs from the log`);
     }
   }
 }

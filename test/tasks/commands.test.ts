@@ -25,7 +25,8 @@ describe('commands on tasks', () => {
   const state = async (id: string): Promise<string> => (await readTask(rooms.database, id)).state;
   const lastRecord = async () => (await rooms.records()).at(-1);
   const open = async (manifest: string): Promise<number | undefined> =>
-    (await rooms.database.query<{ open: number }>('select open from manifests where jti = $1', [manifest])).rows[0]?.open;
+    (await rooms.database.query<{ open: number }>('select open from manifests where jti = $1', [manifest])).rows[0]
+      ?.open;
 
   async function reasonOf(work: Promise<Answer>): Promise<string> {
     const error = await work.then(
@@ -47,9 +48,17 @@ describe('commands on tasks', () => {
       for (const id of [await one(), await one({ ...noopTask, run_at: new Date(Date.now() + 60_000).toISOString() })]) {
         const answer = await cancelTask(rooms.command(id), { reason: 'not needed' }, rooms.commands);
         expect(answer.status).to.equal(202);
-        expect(JSON.parse(answer.body.toString())).to.include({ task_id: id, state: 'cancelled', reason: 'cancelled_by_request' });
+        expect(JSON.parse(answer.body.toString())).to.include({
+          task_id: id,
+          state: 'cancelled',
+          reason: 'cancelled_by_request',
+        });
         expect(rooms.told.ended).to.include(id);
-        expect(await lastRecord()).to.deep.include({ type: 'task.cancel', outcome: 'success', data: { requested: false, reason: 'not needed' } });
+        expect(await lastRecord()).to.deep.include({
+          type: 'task.cancel',
+          outcome: 'success',
+          data: { requested: false, reason: 'not needed' },
+        });
         expect((await readResult(rooms.database, id)).status).to.equal('cancelled');
         expect(await readAttempts(rooms.database, id)).to.deep.equal([]);
       }
@@ -62,7 +71,10 @@ describe('commands on tasks', () => {
         const answer = await cancelTask(rooms.command(id), {}, rooms.commands);
         expect(JSON.parse(answer.body.toString())).to.include({ state: 'dispatched' });
       }
-      const requests = await rooms.database.query('select task_id, attempt, node_id from cancel_requests where task_id = $1', [id]);
+      const requests = await rooms.database.query(
+        'select task_id, attempt, node_id from cancel_requests where task_id = $1',
+        [id],
+      );
       expect(requests.rows).to.deep.equal([{ task_id: id, attempt: 1, node_id: order?.node_id }]);
       expect(rooms.told.cancelRequested).to.include(id);
       expect((await lastRecord())?.data).to.deep.equal({ requested: true, attempt: 1 });
@@ -81,7 +93,12 @@ describe('commands on tasks', () => {
     it('ends a task once when ten call at once', async () => {
       const id = await one();
       const answers = await Promise.all(
-        Array.from({ length: 10 }, () => cancelTask(rooms.command(id), {}, rooms.commands).then(() => 'done', (e: AppError) => e.reason)),
+        Array.from({ length: 10 }, () =>
+          cancelTask(rooms.command(id), {}, rooms.commands).then(
+            () => 'done',
+            (e: AppError) => e.reason,
+          ),
+        ),
       );
       expect(answers.filter((answer) => answer === 'done')).to.have.length(1);
       expect(answers.filter((answer) => answer === 'already_ended')).to.have.length(9);
@@ -111,20 +128,33 @@ describe('commands on tasks', () => {
       const id = await one({ ...noopTask, priority: 100 });
       await rooms.end(await rooms.dispatch([id]), 'failed');
       const answer = await redriveTask(rooms.command(id), { reason: 'fixed' }, rooms.commands);
-      expect(JSON.parse(answer.body.toString())).to.include({ state: 'queued', reason: 'redriven', attempt: 1, tries: 0, ended_at: null });
+      expect(JSON.parse(answer.body.toString())).to.include({
+        state: 'queued',
+        reason: 'redriven',
+        attempt: 1,
+        tries: 0,
+        ended_at: null,
+      });
       expect(rooms.told.queued).to.include(id);
-      expect(await lastRecord()).to.deep.include({ type: 'task.redrive', data: { from_state: 'failed', attempt: 1, reason: 'fixed' } });
+      expect(await lastRecord()).to.deep.include({
+        type: 'task.redrive',
+        data: { from_state: 'failed', attempt: 1, reason: 'fixed' },
+      });
       const [order] = await rooms.dispatch([id]);
       expect(order?.attempt).to.equal(2);
       if (order !== undefined) await rooms.end([order], 'succeeded');
       expect(await readTask(rooms.database, id)).to.include({ state: 'succeeded', attempt: 2, tries: 1 });
-      expect((await readAttempts(rooms.database, id)).map(({ status }) => status)).to.deep.equal(['failed', 'succeeded']);
+      expect((await readAttempts(rooms.database, id)).map(({ status }) => status)).to.deep.equal([
+        'failed',
+        'succeeded',
+      ]);
     });
 
     it('keeps a bound that still lies ahead, and drops one that has passed', async () => {
       const id = await one({ ...noopTask, expires_at: new Date(Date.now() + 60_000).toISOString() });
       const bound = async () =>
-        (await rooms.database.query<{ at: Date | null }>('select expires_at as at from queue where task_id = $1', [id])).rows[0]?.at;
+        (await rooms.database.query<{ at: Date | null }>('select expires_at as at from queue where task_id = $1', [id]))
+          .rows[0]?.at;
       await cancelTask(rooms.command(id), {}, rooms.commands);
       await redriveTask(rooms.command(id), {}, rooms.commands);
       expect(await bound()).to.be.instanceOf(Date);
@@ -153,7 +183,12 @@ describe('commands on tasks', () => {
       const id = await one();
       await rooms.end(await rooms.dispatch([id]), 'failed');
       const answers = await Promise.all(
-        Array.from({ length: 10 }, () => redriveTask(rooms.command(id), {}, rooms.commands).then(() => 'done', (e: AppError) => e.reason)),
+        Array.from({ length: 10 }, () =>
+          redriveTask(rooms.command(id), {}, rooms.commands).then(
+            () => 'done',
+            (e: AppError) => e.reason,
+          ),
+        ),
       );
       expect(answers.sort()).to.deep.equal(['done', ...Array<string>(9).fill('not_redrivable')]);
     });
@@ -180,7 +215,9 @@ describe('commands on tasks', () => {
       expect(rooms.told.queued).to.include(order.task_id);
       const [again] = await rooms.dispatch([order.task_id]);
       expect(again?.attempt).to.equal(2);
-      expect((await readAttempts(rooms.database, order.task_id)).map(({ attempt, status }) => [attempt, status])).to.deep.equal([
+      expect(
+        (await readAttempts(rooms.database, order.task_id)).map(({ attempt, status }) => [attempt, status]),
+      ).to.deep.equal([
         [1, 'lost'],
         [2, null],
       ]);

@@ -22,10 +22,17 @@ describe('explaining why a task does not run', () => {
 
   it('says that no node can run it, and what is needed', async () => {
     const id = await one({ ...noopTask, constraints: { rack: '7' } });
-    const { reasons, candidate_nodes } = await explainTask(rooms.database, id, { catalog: rooms.catalog, system: well });
+    const { reasons, candidate_nodes } = await explainTask(rooms.database, id, {
+      catalog: rooms.catalog,
+      system: well,
+    });
     expect(reasons).to.have.length(1);
     expect(reasons[0]).to.deep.include({ code: 'no_node' });
-    expect(reasons[0]?.needs).to.deep.equal({ tool: 'noop', digest: rooms.catalog.tools.get('noop')?.digest, constraints: { rack: '7' } });
+    expect(reasons[0]?.needs).to.deep.equal({
+      tool: 'noop',
+      digest: rooms.catalog.tools.get('noop')?.digest,
+      constraints: { rack: '7' },
+    });
     expect(candidate_nodes).to.equal(0);
     nodeId = await rooms.addNode({ slots: 2 });
     expect(await codes(id)).to.deep.equal(['no_node']);
@@ -71,7 +78,9 @@ describe('explaining why a task does not run', () => {
   });
 
   it('says when every node is full, and how many go before', async () => {
-    const ids = (await rooms.submit(Array.from({ length: 8 }, () => ({ ...noopTask, source: 'many' })))).map(({ task_id }) => task_id);
+    const ids = (await rooms.submit(Array.from({ length: 8 }, () => ({ ...noopTask, source: 'many' })))).map(
+      ({ task_id }) => task_id,
+    );
     await rooms.database.query(`update nodes set status = 'unhealthy' where node_id <> $1`, [nodeId]);
     await rooms.dispatch(ids.slice(0, 2), nodeId);
     const last = ids.at(-1) ?? '';

@@ -22,8 +22,16 @@ describe('results', () => {
   }
 
   it('gives JSON as JSON, text as text, and other bytes as base64', async () => {
-    expect(await resultWith(Buffer.from('{"a":[1]}'))).to.deep.include({ output: { a: [1] }, output_encoding: 'json', metadata: { exit_code: 0 } });
-    expect(await resultWith(Buffer.from('{"a":'))).to.deep.include({ output: '{"a":', output_encoding: 'text', output_bytes: 9 });
+    expect(await resultWith(Buffer.from('{"a":[1]}'))).to.deep.include({
+      output: { a: [1] },
+      output_encoding: 'json',
+      metadata: { exit_code: 0 },
+    });
+    expect(await resultWith(Buffer.from('{"a":'))).to.deep.include({
+      output: '{"a":',
+      output_encoding: 'text',
+      output_bytes: 9,
+    });
     expect(await resultWith(Buffer.from([0xff, 0x00]))).to.deep.include({ output: '/wA=', output_encoding: 'base64' });
     expect(await resultWith(null)).to.deep.include({ output: null, output_encoding: null });
   });

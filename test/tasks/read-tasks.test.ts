@@ -28,12 +28,23 @@ describe('reading tasks', () => {
   after(() => rooms.close());
 
   it('tells a task in each state it passes', async () => {
-    const [task] = await rooms.submit([{ ...noopTask, tags: ['x'], labels: { a: 'b' }, constraints: { rack: '1' }, retry: { initial_s: 0.1 } }]);
+    const [task] = await rooms.submit([
+      { ...noopTask, tags: ['x'], labels: { a: 'b' }, constraints: { rack: '1' }, retry: { initial_s: 0.1 } },
+    ]);
     const id = task?.task_id ?? '';
-    expect(await readTask(rooms.database, id)).to.deep.include({ ...task, updated_at: (await readTask(rooms.database, id)).updated_at });
+    expect(await readTask(rooms.database, id)).to.deep.include({
+      ...task,
+      updated_at: (await readTask(rooms.database, id)).updated_at,
+    });
     const orders = await rooms.dispatch([id]);
     const dispatched = await readTask(rooms.database, id);
-    expect(dispatched).to.include({ state: 'dispatched', attempt: 1, tries: 1, node_id: orders[0]?.node_id, ended_at: null });
+    expect(dispatched).to.include({
+      state: 'dispatched',
+      attempt: 1,
+      tries: 1,
+      node_id: orders[0]?.node_id,
+      ended_at: null,
+    });
     expect(dispatched.manifest_sha256).to.match(/^[0-9a-f]{64}$/);
     await rooms.end(orders, null, { reason: 'timed_out' });
     expect(await readTask(rooms.database, id)).to.include({ state: 'queued', attempt: 1, tries: 1, node_id: null });
@@ -107,7 +118,8 @@ describe('lists of tasks', () => {
       cancelled: [],
       expired: [],
     };
-    for (const [state, wanted] of Object.entries(expected)) expect(await list({ state: state as TaskState }), state).to.deep.equal(wanted);
+    for (const [state, wanted] of Object.entries(expected))
+      expect(await list({ state: state as TaskState }), state).to.deep.equal(wanted);
   });
 
   it('narrows by what was submitted', async () => {
@@ -157,7 +169,15 @@ describe('lists of tasks', () => {
   });
 
   it('refuses cursors that it did not make', async () => {
-    const made = ['', 'x', '=', writeCursor('records', 3), writeCursor('dead_letters', unknownId), writeCursor('tasks', 'x'), writeCursor('tasks', 3)];
+    const made = [
+      '',
+      'x',
+      '=',
+      writeCursor('records', 3),
+      writeCursor('dead_letters', unknownId),
+      writeCursor('tasks', 'x'),
+      writeCursor('tasks', 3),
+    ];
     for (const cursor of [...made, 'A'.repeat(600), `${writeCursor('tasks', unknownId)}A`]) {
       expect((await failureOf(listTasks(rooms.database, {}, cursor, 10))).reason, cursor).to.equal('invalid_cursor');
     }
@@ -165,7 +185,10 @@ describe('lists of tasks', () => {
 
   it('lists dead letters with their last error', async () => {
     const page = await deadLetters(rooms.database, undefined, 100);
-    expect(page.items.find(({ task }) => task.task_id === ids[6])?.error).to.deep.equal({ code: 'refused', message: 'no' });
+    expect(page.items.find(({ task }) => task.task_id === ids[6])?.error).to.deep.equal({
+      code: 'refused',
+      message: 'no',
+    });
     expect(page.items.every(({ task }) => task.state === 'failed')).to.equal(true);
   });
 });

@@ -74,7 +74,9 @@ export interface Rooms {
   /** Chains what waits, as the leader would. */
   sequence(): Promise<void>;
   /** Records that wait to be chained, oldest first. */
-  records(): Promise<{ type: string; outcome: string; reason?: string; data?: any; actor?: any; target?: any; authz?: any }[]>;
+  records(): Promise<
+    { type: string; outcome: string; reason?: string; data?: any; actor?: any; target?: any; authz?: any }[]
+  >;
   /** Runs a statement as the owner of the tables, who may do what the service may not. */
   asOwner(text: string, values?: readonly unknown[]): Promise<void>;
   close(): Promise<void>;
@@ -84,7 +86,9 @@ export async function openRooms(): Promise<Rooms> {
   const test = await createTestDatabase();
   const { database } = test;
   await insertHead(database, 'test.example/log');
-  await database.query(`insert into leader (term, holder, expires_at) values (1, gen_random_uuid(), now() + interval '1 hour')`);
+  await database.query(
+    `insert into leader (term, holder, expires_at) values (1, gen_random_uuid(), now() + interval '1 hour')`,
+  );
   const clock = systemClock;
   const audit = new AuditLogger('test.example/log');
   const aaa = new AAAServiceAdapter({ database, audit, clock });
@@ -162,12 +166,25 @@ async function addNode(
   await database.query(
     `insert into nodes (node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, join_token, last_heartbeat, lease_until)
      values ($1, 'node', 'active', $2, $3, $4, $7, '{}', $5, $6, now(), now() + interval '1 minute')`,
-    [nodeId, slots, JSON.stringify(labels), JSON.stringify(capabilities), createHash('sha256').update(nodeId).digest(), tokenId, nodeId],
+    [
+      nodeId,
+      slots,
+      JSON.stringify(labels),
+      JSON.stringify(capabilities),
+      createHash('sha256').update(nodeId).digest(),
+      tokenId,
+      nodeId,
+    ],
   );
   return nodeId;
 }
 
-async function dispatch(database: Database, audit: AuditLogger, taskIds: readonly string[], nodeId: string): Promise<Order[]> {
+async function dispatch(
+  database: Database,
+  audit: AuditLogger,
+  taskIds: readonly string[],
+  nodeId: string,
+): Promise<Order[]> {
   const jti: string = newId();
   const record = newId();
   const found = await database.query<{ task_id: string; attempt: number }>({
@@ -178,7 +195,15 @@ async function dispatch(database: Database, audit: AuditLogger, taskIds: readonl
   const sha256 = createHash('sha256').update(jti).digest();
   await database.query({
     text: `select issue_manifests(1, $1, $2, $3, array[now()], array[now() + interval '1 minute'], $4, array[null::bytea], $5, $6, $7)`,
-    values: [[jti], [sha256], [nodeId], [record], orders.map(() => 1), orders.map((o) => o.task_id), orders.map((o) => o.attempt)],
+    values: [
+      [jti],
+      [sha256],
+      [nodeId],
+      [record],
+      orders.map(() => 1),
+      orders.map((o) => o.task_id),
+      orders.map((o) => o.attempt),
+    ],
   });
   const data = { manifest_sha256: sha256.toString('hex'), jti };
   await audit.append(database, [

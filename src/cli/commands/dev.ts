@@ -15,7 +15,7 @@ export function addDevCommand(program: Command, session: Session): void {
   addCommand<DevFlags>(program, session, {
     usage: 'dev',
     summary: 'run orchestrator and node here, on embedded parts, until Ctrl-C',
-    examples: ['writ dev', 'writ dev --data /tmp/second --http 127.0.0.1:9080', 'writ dev --json | head -1'],
+    examples: ['writ dev', 'writ dev --data /tmp/second --http 127.0.0.1:9080', 'writ dev --json > dev.json'],
     options: (command) =>
       command
         .option('--data <directory>', 'data folder (default .writ); one process at a time')

@@ -41,16 +41,36 @@ export async function quickstartJob(dev: Dev): Promise<JobItem[]> {
     ['PostgreSQL', dev.databasePort],
   ];
   const items: JobItem[] = [
-    item('certificate and protocol of the HTTPS API', 90, 'tls', 'inspect', { host, port: Number(https.port), server_name: 'localhost' }),
+    item('certificate and protocol of the HTTPS API', 90, 'tls', 'inspect', {
+      host,
+      port: Number(https.port),
+      server_name: 'localhost',
+    }),
     item('readiness over HTTP', 90, 'http', 'probe', { url: `${dev.url}/api/v1/ready`, expect_status: 200 }),
-    item('readiness over HTTPS', 80, 'http', 'probe', { url: `${dev.httpsUrl}/api/v1/ready`, expect_status: 200, verify_tls: false }),
-    item('health over HTTP', 80, 'http', 'probe', { url: `${dev.url}/api/v1/health`, method: 'GET', expect_status: 200 }),
-    ...ports.map(([name, port]) => item(`reach ${name}, port ${port.toString()}`, 70, 'tcp', 'connect', { host, port })),
+    item('readiness over HTTPS', 80, 'http', 'probe', {
+      url: `${dev.httpsUrl}/api/v1/ready`,
+      expect_status: 200,
+      verify_tls: false,
+    }),
+    item('health over HTTP', 80, 'http', 'probe', {
+      url: `${dev.url}/api/v1/health`,
+      method: 'GET',
+      expect_status: 200,
+    }),
+    ...ports.map(([name, port]) =>
+      item(`reach ${name}, port ${port.toString()}`, 70, 'tcp', 'connect', { host, port }),
+    ),
     item('look up localhost', 60, 'dns', 'lookup', { name: 'localhost', type: 'A' }),
     item('kernel of the node', 60, 'system', 'uname', {}),
-    item('sha256sum of the catalog', 40, 'system', 'sha256sum', { files: files.filter(({ path }) => path.endsWith('.yaml')).map(({ path }) => path) }),
-    ...files.slice(0, singleFiles).map((file) => item(`integrity of ${shown(file.path)}`, 50, 'file', 'integrity', { ...file })),
-    item(`integrity of ${(files.length - singleFiles).toString()} more files`, 30, 'file', 'integrity', { files: files.slice(singleFiles, 1000) }),
+    item('sha256sum of the catalog', 40, 'system', 'sha256sum', {
+      files: files.filter(({ path }) => path.endsWith('.yaml')).map(({ path }) => path),
+    }),
+    ...files
+      .slice(0, singleFiles)
+      .map((file) => item(`integrity of ${shown(file.path)}`, 50, 'file', 'integrity', { ...file })),
+    item(`integrity of ${(files.length - singleFiles).toString()} more files`, 30, 'file', 'integrity', {
+      files: files.slice(singleFiles, 1000),
+    }),
   ];
   return items;
 }
@@ -67,7 +87,13 @@ export const forbiddenItems: readonly ForbiddenItem[] = [
   },
 ];
 
-function item(label: string, priority: number, tool: string, action: string, payload: Record<string, unknown>): JobItem {
+function item(
+  label: string,
+  priority: number,
+  tool: string,
+  action: string,
+  payload: Record<string, unknown>,
+): JobItem {
   return { label, task: { tool, action, payload, priority, source: 'quickstart', tags: ['quickstart'] } };
 }
 

@@ -76,7 +76,10 @@ async function show(dev: Dev, screen: Screen): Promise<boolean> {
     const client = new WritClient({ url: dev.url, token });
     const items = await quickstartJob(dev);
     const tasks = await runJob(client, items, screen);
-    await screen.table(columns, tasks.map((task, i) => row(items[i]?.label ?? '', task)));
+    await screen.table(
+      columns,
+      tasks.map((task, i) => row(items[i]?.label ?? '', task)),
+    );
     const refused = await refusals(client, screen);
     const told = await showEvents(events, tasks, screen);
     const lastSeq = events.at(-1)?.attributes.audit_seq ?? 0;
@@ -90,7 +93,13 @@ async function show(dev: Dev, screen: Screen): Promise<boolean> {
   }
 }
 
-const columns = [{ header: 'CHECK', isFlexible: true }, { header: 'ACTION' }, { header: 'PRIO', align: 'right' as const }, { header: 'STATE' }, { header: 'MS', align: 'right' as const }];
+const columns = [
+  { header: 'CHECK', isFlexible: true },
+  { header: 'ACTION' },
+  { header: 'PRIO', align: 'right' as const },
+  { header: 'STATE' },
+  { header: 'MS', align: 'right' as const },
+];
 
 async function runJob(client: WritClient, items: readonly JobItem[], screen: Screen): Promise<Task[]> {
   const outcomes = await client.submitBatch(items.map(({ task }) => task));
@@ -109,7 +118,10 @@ async function runJob(client: WritClient, items: readonly JobItem[], screen: Scr
 }
 
 function row(label: string, task: Task): (string | ReturnType<typeof stateCell>)[] {
-  const ms = task.started_at === null || task.ended_at === null ? '' : (Date.parse(task.ended_at) - Date.parse(task.started_at)).toString();
+  const ms =
+    task.started_at === null || task.ended_at === null
+      ? ''
+      : (Date.parse(task.ended_at) - Date.parse(task.started_at)).toString();
   return [label, `${task.tool}.${task.action}`, task.priority.toString(), stateCell(task.state), ms];
 }
 
@@ -135,25 +147,42 @@ async function showEvents(events: readonly TelemetryEvent[], tasks: readonly Tas
     return tasks.filter(({ task_id }) => !finished.has(task_id)).length;
   };
   for (let waitedMs = 0; missing() > 0 && waitedMs < eventsWaitMs; waitedMs += 50) await delay(50);
-  await screen.lines(['', `A consumer of the telemetry queue received ${events.length.toString()} events; the last of them:`]);
+  await screen.lines([
+    '',
+    `A consumer of the telemetry queue received ${events.length.toString()} events; the last of them:`,
+  ]);
   await screen.table(
-    [{ header: 'SEQ', align: 'right' }, { header: 'EVENT' }, { header: 'STATUS' }, { header: 'TARGET', isFlexible: true }],
-    events.slice(-eventsShown).map((event) => [
-      event.attributes.audit_seq.toString(),
-      event.event_type,
-      stateCell(event.status),
-      event.target === null ? '' : `${event.target.kind} ${event.target.id}`,
-    ]),
+    [
+      { header: 'SEQ', align: 'right' },
+      { header: 'EVENT' },
+      { header: 'STATUS' },
+      { header: 'TARGET', isFlexible: true },
+    ],
+    events
+      .slice(-eventsShown)
+      .map((event) => [
+        event.attributes.audit_seq.toString(),
+        event.event_type,
+        stateCell(event.status),
+        event.target === null ? '' : `${event.target.kind} ${event.target.id}`,
+      ]),
   );
   return missing() === 0;
 }
 
 async function showProof(proof: ProofOutcome, screen: Screen): Promise<boolean> {
   const { report, tampered, flippedSeq } = proof;
-  await screen.lines(['', screen.style('bold', `writ audit verify ${shown(proof.bundleDir)}`), ...formatReport(report).trimEnd().split('\n')]);
   await screen.lines([
     '',
-    screen.style('bold', `The same, with one bit of record ${flippedSeq.toString()} flipped: writ audit verify ${shown(proof.tamperedDir)}`),
+    screen.style('bold', `writ audit verify ${shown(proof.bundleDir)}`),
+    ...formatReport(report).trimEnd().split('\n'),
+  ]);
+  await screen.lines([
+    '',
+    screen.style(
+      'bold',
+      `The same, with one bit of record ${flippedSeq.toString()} flipped: writ audit verify ${shown(proof.tamperedDir)}`,
+    ),
     ...formatReport(tampered).trimEnd().split('\n').slice(0, 4),
   ]);
   return report.exit_code === 0 && tampered.exit_code === 1 && tampered.first_bad?.seq === flippedSeq;

@@ -33,7 +33,9 @@ function operationHtml(method: string, path: string, operation: Operation): stri
     const [type, media] = Object.entries(content ?? {})[0] ?? [];
     const summary = `<code>${escapeHtml(status)}</code> ${escapeHtml(description)}`;
     const isSchema = type === 'application/json' && media !== undefined;
-    parts.push(isSchema ? `<details><summary>${summary}</summary>${schemaHtml(media.schema)}</details>` : `<p>${summary}</p>`);
+    parts.push(
+      isSchema ? `<details><summary>${summary}</summary>${schemaHtml(media.schema)}</details>` : `<p>${summary}</p>`,
+    );
   }
   return parts.join('\n');
 }
@@ -42,7 +44,12 @@ function parametersHtml({ parameters }: Operation): string {
   if (parameters.length === 0) return '';
   const rows = parameters.map(({ name, in: where, required, description = '', schema }) => {
     const { type, pattern, enum: values, minimum, maximum } = schema;
-    const form = [type, values, pattern, minimum === undefined ? undefined : `${String(minimum)} … ${String(maximum ?? '')}`]
+    const form = [
+      type,
+      values,
+      pattern,
+      minimum === undefined ? undefined : `${String(minimum)} … ${String(maximum ?? '')}`,
+    ]
       .filter((part) => part !== undefined)
       .map(String);
     const cells = [name, required ? `${where}, required` : where, form.join(' '), description];

@@ -55,9 +55,14 @@ export function createApplication(options: ApplicationOptions): Express {
     });
     next();
   });
-  application.use(createRouter(options.routes, { aaa: services.aaa, limiter, closing: options.closing }));
+  const assertWritable = (): void => services.assertWritable?.();
+  application.use(
+    createRouter(options.routes, { aaa: services.aaa, limiter, closing: options.closing, assertWritable }),
+  );
   application.use(() => {
-    throw new AppError('not_found', 'There is nothing at this path. The API is described at /docs.', { reason: 'no_such_path' });
+    throw new AppError('not_found', 'There is nothing at this path. The API is described at /docs.', {
+      reason: 'no_such_path',
+    });
   });
   application.use(errorHandler(options.onFailure));
   return application;

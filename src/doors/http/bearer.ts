@@ -23,10 +23,17 @@ export interface BearerOptions {
 
 type Done = (error: unknown, principal?: Principal) => void;
 
-/** Who is known to call from where, for decisions and records. */
+const contexts = new WeakMap<object, CallContext>();
+
+/** Who is known to call from where, for decisions and records; found once for each request. */
 export function callContext(request: Request, response: Response): CallContext {
+  const known = contexts.get(request);
+  if (known !== undefined) return known;
   const ip = request.ip ?? null;
-  return { ip: ip?.startsWith('::ffff:') === true ? ip.slice('::ffff:'.length) : ip, requestId: requestIdOf(response) };
+  const mapped = ip?.startsWith('::ffff:') === true ? ip.slice('::ffff:'.length) : ip;
+  const context = { ip: mapped, requestId: requestIdOf(response) };
+  contexts.set(request, context);
+  return context;
 }
 
 /** Middlewares that leave the principal in `request.user`, or fail `unauthenticated` after it is recorded. */
@@ -49,12 +56,13 @@ export function authenticate(options: BearerOptions): RequestHandler[] {
       );
     }),
   );
-  const byPassport = authenticator.authenticate(strategyName, { session: false, failWithError: true }) as RequestHandler;
+  const byPassport = authenticator.authenticate(strategyName, {
+    session: false,
+    failWithError: true,
+  }) as RequestHandler;
   return [
     async (request, response, next) => {
-      const context = callContext(request, response);
-      contexts.set(request, context);
-      await takeToken(request, context, options);
+      await takeToken(request, callContext(request, response), options);
       next();
     },
     byPassport,
@@ -68,8 +76,6 @@ export function requireToken(options: BearerOptions): RequestHandler {
     next();
   };
 }
-
-const contexts = new WeakMap<object, CallContext>();
 
 /** Counts a failure to authenticate against the network that it came from. */
 export function noteFailure(error: unknown, { ip }: CallContext, limiter: RateLimiter): void {
@@ -135,5 +141,7 @@ export function hasTokenMember(body: unknown): boolean {
 
 /** The failure of a call whose token stands in the wrong place; its text repeats nothing of the token. */
 export function misplaced(what: string): AppError {
-  return new AppError('invalid', `${what} Send it once, as "Authorization: Bearer <token>".`, { reason: 'token_misplaced' });
+  return new AppError('invalid', `${what} Send it once, as "Authorization: Bearer <token>".`, {
+    reason: 'token_misplaced',
+  });
 }

@@ -51,7 +51,8 @@ function sendProblem(request: Request, response: Response, failure: AppError): v
 function appErrorOf(error: unknown): AppError {
   if (error instanceof AppError) return error;
   // Express throws this for a path that is not well-formed percent-encoding.
-  if (error instanceof URIError) return new AppError('invalid', 'The path is not well-formed.', { reason: 'invalid_path' });
+  if (error instanceof URIError)
+    return new AppError('invalid', 'The path is not well-formed.', { reason: 'invalid_path' });
   return new AppError('internal', 'an error that no room has named', {}, error);
 }
 
@@ -74,12 +75,16 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
 
 function clientProblem(code: string): Problem {
   if (code === 'HPE_HEADER_OVERFLOW') {
-    const error = new AppError('too_large', 'The head of a request has at most 16 KiB.', { reason: 'headers_too_large' });
+    const error = new AppError('too_large', 'The head of a request has at most 16 KiB.', {
+      reason: 'headers_too_large',
+    });
     return { ...problemOf(error), status: 431 };
   }
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     const error = new AppError('invalid', 'The request took too long to arrive.', { reason: 'request_timeout' });
     return { ...problemOf(error), status: 408 };
   }
-  return problemOf(new AppError('invalid', 'This is not a well-formed HTTP/1.1 request.', { reason: 'malformed_request' }));
+  return problemOf(
+    new AppError('invalid', 'This is not a well-formed HTTP/1.1 request.', { reason: 'malformed_request' }),
+  );
 }

@@ -58,7 +58,12 @@ function operationOf(route: Route): Operation {
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
     ...(body === undefined
       ? {}
-      : { requestBody: { required: (body.required ?? []).length > 0, content: { 'application/json': { schema: body } } } }),
+      : {
+          requestBody: {
+            required: (body.required ?? []).length > 0,
+            content: { 'application/json': { schema: body } },
+          },
+        }),
     responses: responsesOf(route),
     security: route.access === 'none' ? [] : [{ bearer: [] }],
     'x-writ-access': route.access,
@@ -97,7 +102,9 @@ function queryParameters({ query }: Route): Operation['parameters'] {
 function headerParameters({ isIdempotent }: Route): Operation['parameters'] {
   if (isIdempotent !== true) return [];
   const description = 'Makes it safe to send the call again: the first answer is given again for 24 hours';
-  return [{ name: 'Idempotency-Key', in: 'header', required: false, description, schema: { type: 'string', maxLength: 255 } }];
+  return [
+    { name: 'Idempotency-Key', in: 'header', required: false, description, schema: { type: 'string', maxLength: 255 } },
+  ];
 }
 
 function responsesOf({ answers }: Route): Operation['responses'] {
@@ -110,9 +117,15 @@ function responsesOf({ answers }: Route): Operation['responses'] {
   return responses;
 }
 
-function responseOf({ description, schema, contentType = 'application/json' }: AnswerShape): Operation['responses'][string] {
+function responseOf({
+  description,
+  schema,
+  contentType = 'application/json',
+}: AnswerShape): Operation['responses'][string] {
   if (schema !== undefined) return { description, content: { [contentType]: { schema: schemaOf(schema, 'output') } } };
-  return contentType === 'application/json' ? { description } : { description, content: { [contentType]: { schema: {} } } };
+  return contentType === 'application/json'
+    ? { description }
+    : { description, content: { [contentType]: { schema: {} } } };
 }
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {

@@ -13,7 +13,13 @@ export const limitParameter = z
   .regex(/^(?:[1-9]\d?|[1-4]\d\d|500)$/, 'a whole number from 1 to 500')
   .optional()
   .transform((text) => (text === undefined ? pageDefault : Number(text)))
-  .meta({ type: 'integer', minimum: 1, maximum: pageMax, default: pageDefault, pattern: undefined });
+  .meta({
+    type: 'integer',
+    minimum: 1,
+    maximum: pageMax,
+    pattern: undefined,
+    description: `${pageDefault.toString()} if absent`,
+  });
 
 /** `?cursor=` of lists: what the page before gave. */
 export const cursorParameter = z.string().max(512).optional().describe('`next_cursor` of the page before');
@@ -24,7 +30,7 @@ export const waitParameter = z
   .regex(/^(?:[0-9]|[1-5]\d|60)$/, 'a whole number of seconds from 0 to 60')
   .optional()
   .transform((text) => Number(text ?? 0))
-  .meta({ type: 'integer', minimum: 0, maximum: 60, default: 0, pattern: undefined });
+  .meta({ type: 'integer', minimum: 0, maximum: 60, pattern: undefined, description: 'Seconds; 0 if absent' });
 
 /** A whole number from 0, as text. */
 export const countParameter = z
@@ -57,9 +63,11 @@ export function readQuery(schema: z.ZodType, url: string): unknown {
       const isLabel = name.startsWith(labelPrefix);
       const key = isLabel ? name.slice(labelPrefix.length) : name;
       const into = isLabel ? labels : given;
-      if (Object.hasOwn(into, key)) throw invalid('duplicate_parameter', [{ path: name.slice(0, 100), message: 'given twice' }]);
+      if (Object.hasOwn(into, key))
+        throw invalid('duplicate_parameter', [{ path: name.slice(0, 100), message: 'given twice' }]);
       Object.defineProperty(into, key, { value, enumerable: true });
-      if (value.includes('\0')) throw invalid('invalid_parameter', [{ path: name.slice(0, 100), message: 'holds NUL' }]);
+      if (value.includes('\0'))
+        throw invalid('invalid_parameter', [{ path: name.slice(0, 100), message: 'holds NUL' }]);
     }
   }
   if (Object.keys(labels).length > 0) given['label'] = labels;

@@ -1,6 +1,6 @@
 /** Bounds how often somebody calls: by credential, by network, and by failed attempts to authenticate. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { Response } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
@@ -119,5 +119,5 @@ function networkOf(ip: string | null): string {
 }
 
 function digestOf(token: string): string {
-  return createHash('sha256').update(token).digest('base64');
+  return hash('sha256', token, 'base64');
 }

@@ -29,8 +29,8 @@ export interface Call<Query, Body> {
   /** The body's bytes; none where there was no body. */
   bytes: Buffer;
   idempotency: IdempotencyClaim | undefined;
-  /** Aborts when the caller goes away or the door closes. */
-  ended: AbortSignal;
+  /** Aborts when the caller goes away or the door closes; made for those who ask. */
+  ended: () => AbortSignal;
 }
 
 /** A call by an authenticated principal. */
@@ -62,6 +62,8 @@ interface Shape<Query extends z.ZodType, Body extends z.ZodType> {
   body?: Body;
   /** Describes a body that a room checks by itself, item by item: the door only reads its JSON. */
   checkedLater?: boolean;
+  /** Changes nothing, though it is no GET: answers also while nothing may be changed. */
+  isDryRun?: boolean;
   /** Whether the write takes an Idempotency-Key. */
   isIdempotent?: boolean;
   answers: Readonly<Record<number, AnswerShape>>;
@@ -70,7 +72,10 @@ interface Shape<Query extends z.ZodType, Body extends z.ZodType> {
 type Handled<Query extends z.ZodType, Body extends z.ZodType> =
   | { access: Permission | 'any'; handle(call: PrincipalCall<z.output<Query>, z.output<Body>>): Promise<Reply> }
   | { access: 'none'; handle(call: Call<z.output<Query>, z.output<Body>>): Promise<Reply> }
-  | { access: 'join_token' | 'node_credential'; handle(call: TokenCall<z.output<Query>, z.output<Body>>): Promise<Reply> };
+  | {
+      access: 'join_token' | 'node_credential';
+      handle(call: TokenCall<z.output<Query>, z.output<Body>>): Promise<Reply>;
+    };
 
 /** A route whose schemas are known to its handler only. */
 export interface Route extends Shape<z.ZodType, z.ZodType> {

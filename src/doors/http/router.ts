@@ -26,6 +26,8 @@ import { checkJsonType, readBody } from './read-body.ts';
 import type { Access, Call, Reply, Route } from './route.ts';
 
 export interface RouterOptions extends BearerOptions {
+  /** Fails where nothing may be changed now. */
+  assertWritable: () => void;
   /** Aborts when the door closes. */
   closing: AbortSignal;
 }
@@ -62,16 +64,16 @@ function refuseMethod(methods: readonly string[]): RequestHandler {
 }
 
 function serve(route: Route, options: RouterOptions): RequestHandler {
+  const isChange = route.method !== 'get' && route.isDryRun !== true;
   return async (request, response) => {
     const context = callContext(request, response);
     const principal = principalOf(request);
-    if (principal !== undefined) await permit(route, request, response, principal, options);
+    if (principal !== undefined) {
+      await permit(route, request, response, principal, options);
+      if (isChange) options.assertWritable();
+    }
     const query = readQuery(route.query ?? noQuery, request.url);
     const { bytes, value } = await takeBody(route, request);
-    const ended = new AbortController();
-    response.once('close', () => {
-      ended.abort();
-    });
     const call: Call<unknown, unknown> = {
       context,
       params: request.params as Record<string, string>,
@@ -79,9 +81,7 @@ function serve(route: Route, options: RouterOptions): RequestHandler {
       body: value,
       bytes,
       idempotency: route.isIdempotent === true ? claimOf(request, bytes) : undefined,
-      get ended() {
-        return AbortSignal.any([ended.signal, options.closing]);
-      },
+      ended: () => endOf(response, options.closing),
     };
     const given = principal === undefined ? { token: tokenOf(request) } : { principal };
     const reply = await route.handle(Object.assign(call, given)).catch((error: unknown) => {
@@ -90,6 +90,15 @@ function serve(route: Route, options: RouterOptions): RequestHandler {
     });
     await send(request, response, reply);
   };
+}
+
+function endOf(response: Response, closing: AbortSignal): AbortSignal {
+  const ended = new AbortController();
+  response.once('close', () => {
+    ended.abort();
+  });
+  if (response.destroyed) ended.abort();
+  return AbortSignal.any([ended.signal, closing]);
 }
 
 async function permit(
@@ -104,7 +113,13 @@ async function permit(
     await limiter.credential(principal.credential_id, response);
   } catch (error) {
     const { requestId: request_id } = context;
-    await aaa.denials.record({ type: 'auth.deny', outcome: 'deny', reason: 'rate_limited', actor: actorOf(principal), request_id });
+    await aaa.denials.record({
+      type: 'auth.deny',
+      outcome: 'deny',
+      reason: 'rate_limited',
+      actor: actorOf(principal),
+      request_id,
+    });
     throw error;
   }
   if (route.access === 'any') return;
@@ -130,7 +145,10 @@ async function takeBody(route: Route, request: Request): Promise<{ bytes: Buffer
   if (route.checkedLater === true) return { bytes, value };
   const parsed = route.body.safeParse(value);
   if (parsed.success) return { bytes, value: parsed.data };
-  throw new AppError('invalid', 'The body is not of the documented form.', { reason: 'invalid_body', errors: fieldErrors(parsed.error) });
+  throw new AppError('invalid', 'The body is not of the documented form.', {
+    reason: 'invalid_body',
+    errors: fieldErrors(parsed.error),
+  });
 }
 
 function hasBodyHeader({ headers }: Request): boolean {
@@ -144,13 +162,19 @@ function claimOf(request: Request, bytes: Buffer): IdempotencyClaim | undefined 
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || !keyForm.test(key)) {
-    throw new AppError('invalid', 'An Idempotency-Key has 1 to 255 visible ASCII characters.', { reason: 'invalid_idempotency_key' });
+    throw new AppError('invalid', 'An Idempotency-Key has 1 to 255 visible ASCII characters.', {
+      reason: 'invalid_idempotency_key',
+    });
   }
   return { key, bodySha256: sha256(Buffer.concat([Buffer.from(`${request.method} ${request.path}\n`), bytes])) };
 }
 
 async function send(request: Request, response: Response, reply: Reply): Promise<void> {
-  const headers = { 'Content-Type': reply.contentType ?? 'application/json', 'Cache-Control': 'no-store', ...reply.headers };
+  const headers = {
+    'Content-Type': reply.contentType ?? 'application/json',
+    'Cache-Control': 'no-store',
+    ...reply.headers,
+  };
   if (reply.headers?.['ETag'] !== undefined && request.headers['if-none-match'] === reply.headers['ETag']) {
     response.writeHead(304, reply.headers).end();
     return;

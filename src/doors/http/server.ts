@@ -1,6 +1,6 @@
 /** The HTTP door: listeners with their limits, plain and over TLS, and an orderly close. */
 
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { createApplication } from './application.ts';
@@ -81,7 +81,11 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   async function close(): Promise<void> {
     closing.abort();
     services.changes.notifyAll();
-    await Promise.all([plain, ...(secure === undefined ? [] : [secure])].map((server) => closeServer(server, options.closeGraceMs ?? 5000)));
+    await Promise.all(
+      [plain, ...(secure === undefined ? [] : [secure])].map((server) =>
+        closeServer(server, options.closeGraceMs ?? 5000),
+      ),
+    );
   }
 
   return {
@@ -101,8 +105,15 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
 function withLimits<Any extends Server>(server: Any): Any {
   server.maxHeadersCount = headersMax;
   server.maxConnections = connectionsMax;
+  const answers = new WeakMap<object, ServerResponse>();
+  server.on('request', (request, response) => {
+    answers.set(request.socket, response);
+  });
   server.on('clientError', (error: Error, socket) => {
-    answerClientError(error, socket as Socket);
+    const open = answers.get(socket);
+    // Bytes in the middle of an answer would become a part of it.
+    if (open?.headersSent === true && !open.writableFinished) socket.destroy();
+    else answerClientError(error, socket as Socket);
   });
   return server;
 }

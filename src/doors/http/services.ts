@@ -52,6 +52,8 @@ export interface HttpServices {
   isAuditLogPublic: boolean;
   fleet: FleetService;
   system: () => SystemState;
+  /** Fails `unavailable` where nothing may be changed now; without it, everything may. */
+  assertWritable?: () => void;
   readiness: () => Promise<Readiness>;
   /** Public keys as JWK sets: those that sign now, and all that ever did. */
   jwks: () => Promise<{ current: object; archive: object }>;

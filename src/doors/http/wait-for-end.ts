@@ -13,10 +13,11 @@ export async function waitForEnd(
   services: Pick<HttpServices, 'database' | 'changes' | 'clock'>,
   taskId: string,
   waitS: number,
-  ended: AbortSignal,
+  ended: () => AbortSignal,
 ): Promise<Task> {
   const { database, changes, clock } = services;
   if (waitS === 0) return readTask(database, taskId);
+  const gone = ended();
   const endMs = clock.monotonicMs() + waitS * 1000;
   // The watch begins before the first look: what changes in between is not missed.
   const watch = changes.watch(taskId);
@@ -24,8 +25,8 @@ export async function waitForEnd(
     for (;;) {
       const task = await readTask(database, taskId);
       const restMs = endMs - clock.monotonicMs();
-      if (isEndState(task.state) || restMs <= 0 || ended.aborted) return task;
-      await watch.next(Math.min(readAgainMs, restMs), ended);
+      if (isEndState(task.state) || restMs <= 0 || gone.aborted) return task;
+      await watch.next(Math.min(readAgainMs, restMs), gone);
     }
   } finally {
     watch.stop();

@@ -17,7 +17,8 @@ describe('every route with every role', () => {
 
   after(() => door.close());
 
-  const pathOf = (path: string): string => path.replaceAll(/\{(\w+)\}/g, (_, name: string) => (name.endsWith('_id') ? someId : '0'));
+  const pathOf = (path: string): string =>
+    path.replaceAll(/\{(\w+)\}/g, (_, name: string) => (name.endsWith('_id') ? someId : '0'));
 
   it('refuses what the role does not hold, and nothing else', async () => {
     for (const route of door.door.routes) {
@@ -38,7 +39,11 @@ describe('every route with every role', () => {
 
   it('records a denied call with its permission, reason and target', async () => {
     const token = await door.token({ roles: ['viewer'], name: 'curious' });
-    await door.call('POST', `/api/v1/tasks/${someId}/cancel`, { token, body: {}, headers: { 'X-Request-Id': 'denied-1' } });
+    await door.call('POST', `/api/v1/tasks/${someId}/cancel`, {
+      token,
+      body: {},
+      headers: { 'X-Request-Id': 'denied-1' },
+    });
     const record = (await door.records()).find(({ actor }) => actor?.id === 'curious');
     expect(record).to.deep.include({
       type: 'auth.deny',
@@ -55,8 +60,15 @@ describe('every route with every role', () => {
     for (const route of door.door.routes) {
       // Joins and heartbeats are refused by the fleet.
       if (!route.access.includes(':') && route.access !== 'any') continue;
-      const answer = await door.call(route.method.toUpperCase(), pathOf(route.path), route.body === undefined ? {} : { body: {} });
-      expect([answer.status, answer.body.code], `${route.method} ${route.path}`).to.deep.equal([401, 'unauthenticated']);
+      const answer = await door.call(
+        route.method.toUpperCase(),
+        pathOf(route.path),
+        route.body === undefined ? {} : { body: {} },
+      );
+      expect([answer.status, answer.body.code], `${route.method} ${route.path}`).to.deep.equal([
+        401,
+        'unauthenticated',
+      ]);
       expect(answer.headers.get('www-authenticate')).to.equal('Bearer');
       details.add(answer.body.detail);
     }

@@ -25,7 +25,11 @@ describe('bearer tokens', () => {
         });
       });
       call.on('error', reject);
-      for (const [name] of headers) call.setHeader(name, headers.filter(([other]) => other === name).map(([, value]) => value));
+      for (const [name] of headers)
+        call.setHeader(
+          name,
+          headers.filter(([other]) => other === name).map(([, value]) => value),
+        );
       call.end();
     });
   }
@@ -40,7 +44,9 @@ describe('bearer tokens', () => {
   });
 
   it('takes the scheme in any case', async () => {
-    expect((await door.call('GET', '/api/v1/whoami', { headers: { Authorization: `bEaReR ${token}` } })).status).to.equal(200);
+    expect(
+      (await door.call('GET', '/api/v1/whoami', { headers: { Authorization: `bEaReR ${token}` } })).status,
+    ).to.equal(200);
   });
 
   const wrong: [what: string, header: (good: string) => string][] = [
@@ -48,7 +54,10 @@ describe('bearer tokens', () => {
     ['no scheme', (good) => good],
     ['an empty token', () => 'Bearer '],
     ['two tokens', (good) => `Bearer ${good} ${good}`],
-    ['a token with its last character changed', (good) => `Bearer ${good.slice(0, -1)}${good.endsWith('0') ? '1' : '0'}`],
+    [
+      'a token with its last character changed',
+      (good) => `Bearer ${good.slice(0, -1)}${good.endsWith('0') ? '1' : '0'}`,
+    ],
     ['a token of the right form that is nobody’s', () => 'Bearer writ_svc_000000000000000000000000000000000000'],
     ['a token in other letters', (good) => `Bearer ${good.toUpperCase()}`],
     ['a JWT with alg none', () => 'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290In0.'],
@@ -78,16 +87,24 @@ describe('bearer tokens', () => {
       headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
     });
     expect(inForm.body.code).to.equal('token_misplaced');
-    const twice = await withHeaders([['Authorization', `Bearer ${token}`], ['Authorization', `Bearer ${token}`]]);
+    const twice = await withHeaders([
+      ['Authorization', `Bearer ${token}`],
+      ['Authorization', `Bearer ${token}`],
+    ]);
     expect(twice.status).to.equal(400);
     expect(twice.text).to.include('token_misplaced');
   });
 
   it('forgets a revoked token at once where it was revoked', async () => {
-    const created = await door.call('POST', '/api/v1/tokens', { token, body: { name: 'short', kind: 'svc', roles: ['viewer'], expires_in_s: 60 } });
+    const created = await door.call('POST', '/api/v1/tokens', {
+      token,
+      body: { name: 'short', kind: 'svc', roles: ['viewer'], expires_in_s: 60 },
+    });
     const short = created.body.token as string;
     expect((await door.call('GET', '/api/v1/whoami', { token: short })).status).to.equal(200);
-    expect((await door.call('DELETE', `/api/v1/tokens/${created.body.token_id as string}`, { token })).status).to.equal(204);
+    expect((await door.call('DELETE', `/api/v1/tokens/${created.body.token_id as string}`, { token })).status).to.equal(
+      204,
+    );
     expect((await door.call('GET', '/api/v1/whoami', { token: short })).status).to.equal(401);
   });
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
-import { after, before, describe, it } from 'mocha';
+import { after, afterEach, before, describe, it } from 'mocha';
 import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
 
 describe('hostile input over HTTP', () => {
@@ -39,15 +39,32 @@ describe('hostile input over HTTP', () => {
     });
   }
 
-  const head = (lines: readonly string[]): string => [`POST /api/v1/tasks HTTP/1.1`, 'Host: x', `Authorization: Bearer ${token}`, ...lines, '', ''].join('\r\n');
+  const head = (lines: readonly string[]): string =>
+    [`POST /api/v1/tasks HTTP/1.1`, 'Host: x', `Authorization: Bearer ${token}`, ...lines, '', ''].join('\r\n');
   const json = JSON.stringify(noopTask);
   const smuggled = 'GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\n\r\n';
 
   const malformed: [what: string, bytes: () => string][] = [
-    ['two lengths', () => head(['Content-Type: application/json', 'Content-Length: 5', `Content-Length: ${json.length.toString()}`]) + json],
-    ['two equal lengths', () => head(['Content-Type: application/json', 'Content-Length: 5', 'Content-Length: 5']) + '{}   '],
-    ['a length and chunks', () => head(['Content-Type: application/json', 'Content-Length: 5', 'Transfer-Encoding: chunked']) + `0\r\n\r\n${smuggled}`],
-    ['chunks under two codings', () => head(['Content-Type: application/json', 'Transfer-Encoding: chunked, identity']) + `0\r\n\r\n${smuggled}`],
+    [
+      'two lengths',
+      () =>
+        head(['Content-Type: application/json', 'Content-Length: 5', `Content-Length: ${json.length.toString()}`]) +
+        json,
+    ],
+    [
+      'two equal lengths',
+      () => head(['Content-Type: application/json', 'Content-Length: 5', 'Content-Length: 5']) + '{}   ',
+    ],
+    [
+      'a length and chunks',
+      () =>
+        head(['Content-Type: application/json', 'Content-Length: 5', 'Transfer-Encoding: chunked']) +
+        `0\r\n\r\n${smuggled}`,
+    ],
+    [
+      'chunks under two codings',
+      () => head(['Content-Type: application/json', 'Transfer-Encoding: chunked, identity']) + `0\r\n\r\n${smuggled}`,
+    ],
     ['a length with a sign', () => head(['Content-Type: application/json', 'Content-Length: +5']) + '{}   '],
     ['a bad chunk size', () => head(['Content-Type: application/json', 'Transfer-Encoding: chunked']) + 'zz\r\n'],
     ['a space before the colon', () => head(['Content-Length : 5']) + '{}   '],
@@ -60,7 +77,7 @@ describe('hostile input over HTTP', () => {
       const text = await send(bytes());
       expect(text).to.match(/^HTTP\/1\.1 400 /);
       expect(text).to.include('malformed_request').and.to.include('application/problem+json');
-      expect(text.match(/HTTP\/1\.1/g)).to.have.length(1);
+      expect(text.match(/^HTTP\/1\.1 /gm)).to.have.length(1);
     });
   }
 
@@ -75,7 +92,8 @@ describe('hostile input over HTTP', () => {
     const told = await door.call('POST', '/api/v1/tasks', { token, raw: big });
     expect([told.status, told.body.code]).to.deep.equal([413, 'body_too_large']);
     const chunk = `${(64 * 1024).toString(16)}\r\n${'a'.repeat(64 * 1024)}\r\n`;
-    const chunked = head(['Content-Type: application/json', 'Transfer-Encoding: chunked']) + chunk.repeat(17) + '0\r\n\r\n';
+    const chunked =
+      head(['Content-Type: application/json', 'Transfer-Encoding: chunked']) + chunk.repeat(17) + '0\r\n\r\n';
     expect(await send(chunked, (text) => text.includes('body_too_large'))).to.match(/^HTTP\/1\.1 413 /);
     const huge = head(['Content-Type: application/json', 'Content-Length: 99999999999']);
     expect(await send(huge)).to.match(/^HTTP\/1\.1 413 /);
@@ -89,7 +107,11 @@ describe('hostile input over HTTP', () => {
     ['unknown members', '{"tool":"noop","action":"run","role":"admin"}', 'invalid_task'],
     ['NUL in a text', '{"tool":"noop","action":"run","source":"a\\u0000b"}', 'forbidden_character'],
     ['a token in the body', '{"tool":"noop","action":"run","access_token":"x"}', 'token_misplaced'],
-    ['a payload of over 256 KiB', JSON.stringify({ ...noopTask, payload: { output: 'a'.repeat(270_000) } }), 'payload_too_large'],
+    [
+      'a payload of over 256 KiB',
+      JSON.stringify({ ...noopTask, payload: { output: 'a'.repeat(270_000) } }),
+      'payload_too_large',
+    ],
     ['a number beyond its bounds', '{"tool":"noop","action":"run","priority":1e400}', 'invalid_task'],
     ['no object', '[]', 'invalid_task'],
     ['nothing', '', 'invalid_task'],
@@ -106,11 +128,20 @@ describe('hostile input over HTTP', () => {
   }
 
   it('takes JSON in UTF-8 alone', async () => {
-    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=utf-16', 'application/jsonx']) {
+    for (const type of [
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'application/json; charset=utf-16',
+      'application/jsonx',
+    ]) {
       const answer = await door.call('POST', '/api/v1/tasks', { token, raw: json, headers: { 'Content-Type': type } });
       expect([answer.status, answer.body.code], type).to.deep.equal([415, 'unsupported_media_type']);
     }
-    const packed = await door.call('POST', '/api/v1/tasks', { token, raw: json, headers: { 'Content-Encoding': 'gzip' } });
+    const packed = await door.call('POST', '/api/v1/tasks', {
+      token,
+      raw: json,
+      headers: { 'Content-Encoding': 'gzip' },
+    });
     expect(packed.body.code).to.equal('unsupported_media_type');
   });
 
@@ -127,7 +158,10 @@ describe('hostile input over HTTP', () => {
       ['?limit=99999999999999999999', 'invalid_limit'],
       ['?cursor=abc', 'invalid_cursor'],
       ['?cursor=', 'invalid_cursor'],
-      [`?cursor=${Buffer.from('{"after":"01890000-0000-7000-8000-000000000001","list":"tasks"} ').toString('base64url')}`, 'invalid_cursor'],
+      [
+        `?cursor=${Buffer.from('{"after":"01890000-0000-7000-8000-000000000001","list":"tasks"} ').toString('base64url')}`,
+        'invalid_cursor',
+      ],
       [`?cursor=${'A'.repeat(600)}`, 'invalid_cursor'],
       ['?state=done', 'invalid_parameter'],
       ['?created_from=yesterday', 'invalid_parameter'],
@@ -143,26 +177,45 @@ describe('hostile input over HTTP', () => {
   });
 
   it('answers 404 to paths that are none, and 405 with what is allowed', async () => {
-    for (const path of ['/', '/api', '/api/v1/tasks/', '/API/v1/tasks', '/api/v1//tasks', '/api/v1/tasks/x/y', '/api/v1/tasks/../tokens/..', '/api/v1/tools/%2e%2e%2f']) {
+    for (const path of [
+      '/',
+      '/api',
+      '/api/v1/tasks/',
+      '/API/v1/tasks',
+      '/api/v1//tasks',
+      '/api/v1/tasks/x/y',
+      '/api/v1/tasks/../tokens/..',
+      '/api/v1/tools/%2e%2e%2f',
+    ]) {
       const answer = await door.call('GET', path, { token });
       expect(answer.status, path).to.equal(404);
       expect(answer.headers.get('content-type')).to.equal('application/problem+json');
     }
     const answer = await door.call('PUT', '/api/v1/tasks', { token, body: {} });
-    expect([answer.status, answer.body.code, answer.headers.get('allow')]).to.deep.equal([405, 'method_not_allowed', 'POST, GET, HEAD']);
+    expect([answer.status, answer.body.code, answer.headers.get('allow')]).to.deep.equal([
+      405,
+      'method_not_allowed',
+      'POST, GET, HEAD',
+    ]);
     const path = await door.call('GET', '/api/v1/tasks/%E0%A4%A', { token });
     expect([path.status, path.body.code]).to.deep.equal([400, 'invalid_path']);
   });
 
   it('keeps a plain request id and replaces any other', async () => {
-    expect((await door.call('GET', '/health', { headers: { 'X-Request-Id': 'abc-1' } })).headers.get('x-request-id')).to.equal('abc-1');
+    expect(
+      (await door.call('GET', '/health', { headers: { 'X-Request-Id': 'abc-1' } })).headers.get('x-request-id'),
+    ).to.equal('abc-1');
     for (const id of ['a b', 'x'.repeat(129), 'ü']) {
-      expect((await door.call('GET', '/health', { headers: { 'X-Request-Id': id } })).headers.get('x-request-id')).to.match(/^[0-9a-f-]{36}$/);
+      expect(
+        (await door.call('GET', '/health', { headers: { 'X-Request-Id': id } })).headers.get('x-request-id'),
+      ).to.match(/^[0-9a-f-]{36}$/);
     }
   });
 
   it('tells nothing of a failure inside, and tells it to the log', async () => {
-    const own = await openDoor({ services: { readiness: () => Promise.reject(new Error('select secret from table')) } });
+    const own = await openDoor({
+      services: { readiness: () => Promise.reject(new Error('select secret from table')) },
+    });
     const answer = await own.call('GET', '/api/v1/ready');
     expect([answer.status, answer.body.code]).to.deep.equal([500, 'internal']);
     expect(answer.text).not.to.include('secret');

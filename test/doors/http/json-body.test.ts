@@ -64,7 +64,9 @@ describe('JSON of a body', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => {
         const text = JSON.stringify(value);
-        fc.pre(!/__proto__|constructor|prototype|\\u0000/.test(text) && text.isWellFormed() && !/\\ud[89a-f]/.test(text));
+        fc.pre(
+          !/__proto__|constructor|prototype|\\u0000/.test(text) && text.isWellFormed() && !/\\ud[89a-f]/.test(text),
+        );
         expect(parseJson(Buffer.from(text))).to.deep.equal(JSON.parse(text));
       }),
       { numRuns: 300 },

@@ -10,8 +10,13 @@ describe('rate limits', () => {
 
   it('bound a credential, say when to come back, and leave others alone', async () => {
     const door = await openDoor({ rateLimits: limits });
-    const [one, other] = [await door.token({ roles: ['viewer'], name: 'one' }), await door.token({ roles: ['viewer'] })];
-    const answers = await Promise.all(Array.from({ length: 8 }, () => door.call('GET', '/api/v1/whoami', { token: one })));
+    const [one, other] = [
+      await door.token({ roles: ['viewer'], name: 'one' }),
+      await door.token({ roles: ['viewer'] }),
+    ];
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => door.call('GET', '/api/v1/whoami', { token: one })),
+    );
     expect(answers.filter(({ status }) => status === 200)).to.have.length(5);
     const refused = answers.find(({ status }) => status === 429);
     expect(refused?.body.code).to.equal('rate_limited');
@@ -19,7 +24,9 @@ describe('rate limits', () => {
     expect(refused?.headers.get('ratelimit-limit')).to.equal('5');
     expect(refused?.headers.get('ratelimit-remaining')).to.equal('0');
     expect((await door.call('GET', '/api/v1/whoami', { token: other })).status).to.equal(200);
-    expect((await door.records()).filter(({ reason }) => reason === 'rate_limited').map(({ actor }) => actor.id)).to.include('one');
+    expect(
+      (await door.records()).filter(({ reason }) => reason === 'rate_limited').map(({ actor }) => actor.id),
+    ).to.include('one');
     await door.close();
   });
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
+import { AppError } from '../../../src/domain/error.ts';
 import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
 
 describe('submitting over HTTP', () => {
@@ -17,7 +18,10 @@ describe('submitting over HTTP', () => {
     (await door.database.query<{ n: number }>('select count(*) as n from tasks')).rows[0]?.n ?? 0;
 
   it('accepts a task, tells where it is, and records it', async () => {
-    const answer = await door.call('POST', '/api/v1/tasks', { token, body: { ...noopTask, priority: 70, tags: ['a'] } });
+    const answer = await door.call('POST', '/api/v1/tasks', {
+      token,
+      body: { ...noopTask, priority: 70, tags: ['a'] },
+    });
     expect(answer.status).to.equal(202);
     expect(answer.body).to.include({ state: 'queued', requested_by: 'siem', source: 'siem', priority: 70, attempt: 0 });
     expect(answer.headers.get('location')).to.equal(`/api/v1/tasks/${answer.body.task_id}`);
@@ -59,14 +63,24 @@ describe('submitting over HTTP', () => {
 
   it('refuses a key that is no visible ASCII', async () => {
     for (const key of ['', 'a b', 'x'.repeat(256)]) {
-      const answer = await door.call('POST', '/api/v1/tasks', { token, body: noopTask, headers: { 'Idempotency-Key': key } });
+      const answer = await door.call('POST', '/api/v1/tasks', {
+        token,
+        body: noopTask,
+        headers: { 'Idempotency-Key': key },
+      });
       expect([answer.status, answer.body.code], key).to.deep.equal([400, 'invalid_idempotency_key']);
     }
   });
 
   it('gives each item of a batch its own outcome, in order', async () => {
     const before = await countTasks();
-    const tasks = [noopTask, { tool: 'nothing', action: 'run' }, { ...noopTask, unknown: 1 }, 7, { ...noopTask, priority: 9 }];
+    const tasks = [
+      noopTask,
+      { tool: 'nothing', action: 'run' },
+      { ...noopTask, unknown: 1 },
+      7,
+      { ...noopTask, priority: 9 },
+    ];
     const answer = await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks } });
     expect(answer.status).to.equal(202);
     const outcomes = answer.body.results.map((r: any) => r.task?.state ?? r.error.code);
@@ -84,16 +98,26 @@ describe('submitting over HTTP', () => {
     expect([bad.status, bad.body.code]).to.deep.equal([422, 'batch_rejected']);
     expect(bad.body.errors[0].path).to.equal('tasks.1');
     expect(await countTasks()).to.equal(before);
-    const good = await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks: [noopTask, noopTask], atomic: true } });
+    const good = await door.call('POST', '/api/v1/tasks/batch', {
+      token,
+      body: { tasks: [noopTask, noopTask], atomic: true },
+    });
     expect(good.body.results).to.have.length(2);
     expect(await countTasks()).to.equal(before + 2);
   });
 
   it('takes a batch of 1,000 and refuses one of 1,001, of none, and with unknown members', async () => {
     const tasks = Array.from({ length: 1001 }, () => noopTask);
-    expect((await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks } })).body.code).to.equal('invalid_batch');
-    expect((await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks: [] } })).body.code).to.equal('invalid_batch');
-    const odd = await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks: [noopTask], requested_by: 'root' } });
+    expect((await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks } })).body.code).to.equal(
+      'invalid_batch',
+    );
+    expect((await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks: [] } })).body.code).to.equal(
+      'invalid_batch',
+    );
+    const odd = await door.call('POST', '/api/v1/tasks/batch', {
+      token,
+      body: { tasks: [noopTask], requested_by: 'root' },
+    });
     expect(odd.body.code).to.equal('invalid_batch');
     const answer = await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks: tasks.slice(1) } });
     expect(answer.body.results.filter((r: any) => r.task !== undefined)).to.have.length(1000);
@@ -108,11 +132,45 @@ describe('submitting over HTTP', () => {
     expect(answer.status).to.equal(200);
     const [accepted, refused] = answer.body.results;
     expect(accepted).to.include({ decision: 'accept', priority: 50 });
-    expect(accepted.claims.grant).to.include({ tool: 'noop', action: 'run', requested_by: 'siem', required_role: 'operator' });
+    expect(accepted.claims.grant).to.include({
+      tool: 'noop',
+      action: 'run',
+      requested_by: 'siem',
+      required_role: 'operator',
+    });
     expect(accepted.candidate_nodes).to.deep.equal([]);
     expect(refused).to.deep.include({ decision: 'refuse' });
     expect(refused.error.code).to.equal('unknown_tool');
     expect(await countTasks()).to.equal(before);
+  });
+
+  it('changes nothing while nothing may be changed, and goes on reading and planning', async () => {
+    const own = await openDoor({
+      services: {
+        assertWritable: () => {
+          throw new AppError('unavailable', 'The log is behind.', { reason: 'log_behind', retryAfterS: 5 });
+        },
+      },
+    });
+    const admin = await own.token({ roles: ['admin'] });
+    const id = '01890000-0000-7000-8000-000000000001';
+    for (const [path, body] of [
+      ['/tasks', noopTask],
+      [`/tasks/${id}/cancel`, {}],
+      ['/tokens', {}],
+    ] as const) {
+      const answer = await own.call('POST', `/api/v1${path}`, { token: admin, body });
+      expect([answer.status, answer.body.code, answer.headers.get('retry-after')], path).to.deep.equal([
+        503,
+        'log_behind',
+        '5',
+      ]);
+    }
+    expect((await own.call('GET', '/api/v1/tasks', { token: admin })).status).to.equal(200);
+    expect(
+      (await own.call('POST', '/api/v1/tasks/plan', { token: admin, body: { tasks: [noopTask] } })).status,
+    ).to.equal(200);
+    await own.close();
   });
 
   it('takes what may be run from the token and never from the body', async () => {

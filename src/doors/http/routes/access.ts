@@ -32,7 +32,15 @@ function whoamiRoute(): Route {
       const { id, kind, scope: bound, credential_id, expires_at } = principal;
       const roles = [...principal.roles].sort();
       const permissions = [...principal.permissions].sort();
-      const body = { id, kind, roles, permissions, scope: bound, credential_id, expires_at: expires_at?.toISOString() ?? null };
+      const body = {
+        id,
+        kind,
+        roles,
+        permissions,
+        scope: bound,
+        credential_id,
+        expires_at: expires_at?.toISOString() ?? null,
+      };
       return Promise.resolve({ status: 200, body });
     },
   });
@@ -88,7 +96,9 @@ function tokenRoutes(services: HttpServices): Route[] {
       answers: { 204: { description: 'It is revoked' } },
       handle: async ({ principal, params: { token_id = '' }, context }) => {
         if (!isUuid(token_id)) throw new AppError('not_found', 'There is no such token.');
-        await database.transaction((tx) => revoke(tx, principal, token_id, { audit, clock, requestId: context.requestId }));
+        await database.transaction((tx) =>
+          revoke(tx, principal, token_id, { audit, clock, requestId: context.requestId }),
+        );
         aaa.forgetTokens();
         return { status: 204 };
       },

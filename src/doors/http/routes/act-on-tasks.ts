@@ -60,7 +60,12 @@ export function taskCommandRoutes(services: HttpServices): Route[] {
   ];
 }
 
-function commandOf({ principal, params: { task_id = '' }, context, idempotency }: PrincipalCall<unknown, unknown>): TaskCommand {
+function commandOf({
+  principal,
+  params: { task_id = '' },
+  context,
+  idempotency,
+}: PrincipalCall<unknown, unknown>): TaskCommand {
   const command = { principal, taskId: task_id, requestId: context.requestId };
   return idempotency === undefined ? command : { ...command, idempotency };
 }

@@ -40,12 +40,21 @@ export function auditLogRoutes(services: HttpServices): Route[] {
       tag: 'audit',
       summary: 'Inclusion proofs: of one record as a file, or of every record that tells of a task',
       query: z.strictObject({ seq: countParameter.optional(), task: z.uuid().optional() }),
-      answers: { 200: { description: 'With `seq` a C2SP tlog-proof file, with `task` a list', schema: shapes.proofList } },
+      answers: {
+        200: { description: 'With `seq` a C2SP tlog-proof file, with `task` a list', schema: shapes.proofList },
+      },
       handle: async (call) => {
         const { seq, task } = call.query;
         if ((seq === undefined) === (task === undefined)) throw oneOf();
-        await recordRead(services, call, 'audit.read', 'audit:read', seq === undefined ? { proof_task: task ?? '' } : { proof: seq });
-        if (seq !== undefined) return { status: 200, contentType: text, body: Buffer.from(await requireProof(auditLog, seq)) };
+        await recordRead(
+          services,
+          call,
+          'audit.read',
+          'audit:read',
+          seq === undefined ? { proof_task: task ?? '' } : { proof: seq },
+        );
+        if (seq !== undefined)
+          return { status: 200, contentType: text, body: Buffer.from(await requireProof(auditLog, seq)) };
         await requireTaskRow(database, task ?? '');
         const records = await readRecordsById(database, await recordIdsOfTask(database, task ?? ''));
         const proofs = [];
@@ -104,9 +113,15 @@ function tileRoute(rest: string, access: 'none' | 'audit:read', auditLog: AuditS
     answers: { 200: { description: 'Bytes; a full tile never changes', contentType: 'application/octet-stream' } },
     handle: async ({ params }: Call<unknown, unknown>): Promise<Reply> => {
       const tile = await auditLog.tile(names.map((name) => params[name] ?? '').join('/'));
-      if (tile === undefined) throw new AppError('not_found', 'The log has no such tile.', { reason: 'tile_not_found' });
+      if (tile === undefined)
+        throw new AppError('not_found', 'The log has no such tile.', { reason: 'tile_not_found' });
       const cache = tile.isFull ? 'public, max-age=31536000, immutable' : 'no-store';
-      return { status: 200, contentType: 'application/octet-stream', headers: { 'Cache-Control': cache }, body: tile.bytes };
+      return {
+        status: 200,
+        contentType: 'application/octet-stream',
+        headers: { 'Cache-Control': cache },
+        body: tile.bytes,
+      };
     },
   });
 }

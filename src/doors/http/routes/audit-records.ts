@@ -42,7 +42,9 @@ export function auditRecordRoutes(services: HttpServices): Route[] {
       handle: async (call) => {
         const { limit, cursor, ...rest } = call.query;
         const before = readCursor('records', cursor, (value): value is number => Number.isSafeInteger(value));
-        const asked = Object.entries(rest).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+        const asked = Object.entries(rest).flatMap(([name, value]) =>
+          value === undefined ? [] : [[name, value] as const],
+        );
         await recordRead(services, call, 'audit.read', 'audit:read', Object.fromEntries(asked.map(plainFilter)));
         const filters: RecordFilters = Object.fromEntries(asked);
         const { target } = filters;

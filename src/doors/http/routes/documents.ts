@@ -20,7 +20,11 @@ export function documentRoutes(described: readonly Route[], version: string): Ro
       tag: 'service',
       summary: 'The API as OpenAPI 3.1',
       answers: { 200: { description: 'This document', schema: shapes.anyObject } },
-      handle: async () => ({ status: 200, body: await document(), headers: { 'Cache-Control': 'public, max-age=300' } }),
+      handle: async () => ({
+        status: 200,
+        body: await document(),
+        headers: { 'Cache-Control': 'public, max-age=300' },
+      }),
     }),
     pageRoute('/docs', 'The API as a page', api),
     pageRoute('/docs/errors', 'Every code of a failure: what it means, whether to retry, what to do', once(errorsPage)),

@@ -35,8 +35,16 @@ export function serviceRoutes(services: HttpServices): Route[] {
         return { status: readiness.ready ? 200 : 503, body: readiness };
       },
     }),
-    keysRoute('/.well-known/jwks.json', 'Public keys that sign manifests now', async () => (await services.jwks()).current),
-    keysRoute('/.well-known/jwks-archive.json', 'Public keys that ever signed', async () => (await services.jwks()).archive),
+    keysRoute(
+      '/.well-known/jwks.json',
+      'Public keys that sign manifests now',
+      async () => (await services.jwks()).current,
+    ),
+    keysRoute(
+      '/.well-known/jwks-archive.json',
+      'Public keys that ever signed',
+      async () => (await services.jwks()).archive,
+    ),
   ];
 }
 
@@ -51,7 +59,11 @@ function keysRoute(path: string, summary: string, read: () => Promise<object>): 
     handle: async (): Promise<Reply> => {
       const body = Buffer.from(JSON.stringify(await read()));
       const etag = `"${sha256(body).toString('base64url').slice(0, 22)}"`;
-      return { status: 200, body, headers: { 'Cache-Control': `public, max-age=${keysMaxAgeS.toString()}`, ETag: etag } };
+      return {
+        status: 200,
+        body,
+        headers: { 'Cache-Control': `public, max-age=${keysMaxAgeS.toString()}`, ETag: etag },
+      };
     },
   });
 }

@@ -30,7 +30,9 @@ export function submitRoutes(services: HttpServices): Route[] {
       body: submission,
       checkedLater: true,
       isIdempotent: true,
-      answers: { 202: { description: 'The task as it is accepted, or after `wait_s` as it is then', schema: shapes.task } },
+      answers: {
+        202: { description: 'The task as it is accepted, or after `wait_s` as it is then', schema: shapes.task },
+      },
       handle: async ({ principal, body, context, idempotency, query, ended }) => {
         const call = { principal, items: [body], mode: 'single' as const, requestId: context.requestId };
         const answer = await submitter.submit(idempotency === undefined ? call : { ...call, idempotency });
@@ -68,6 +70,7 @@ export function submitRoutes(services: HttpServices): Route[] {
       summary: 'Decide about tasks as a submission would, and store nothing',
       body: describedBatch,
       checkedLater: true,
+      isDryRun: true,
       answers: { 200: { description: 'One decision for each task, in order', schema: shapes.planResults } },
       handle: async ({ principal, body }) => {
         const outcomes = await submitter.plan(principal, readBatch(body).tasks);
@@ -81,10 +84,14 @@ export function submitRoutes(services: HttpServices): Route[] {
 function readBatch(body: unknown): z.infer<typeof submissionBatch> {
   const parsed = submissionBatch.safeParse(body);
   if (parsed.success) return parsed.data;
-  throw new AppError('invalid', `A batch is {"tasks": [1 to ${batchMaxTasks.toString()} tasks], "atomic": true or false}.`, {
-    reason: 'invalid_batch',
-    errors: fieldErrors(parsed.error),
-  });
+  throw new AppError(
+    'invalid',
+    `A batch is {"tasks": [1 to ${batchMaxTasks.toString()} tasks], "atomic": true or false}.`,
+    {
+      reason: 'invalid_batch',
+      errors: fieldErrors(parsed.error),
+    },
+  );
 }
 
 /** An answer that a room has made ready, as it goes out. */

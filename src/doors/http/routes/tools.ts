@@ -27,7 +27,8 @@ export function toolRoutes({ catalog }: HttpServices): Route[] {
       answers: { 200: { description: 'The tool', schema: shapes.toolView } },
       handle: ({ params: { tool = '' } }) => {
         const found = catalog.tools.get(tool);
-        if (found === undefined) throw new AppError('not_found', 'There is no such tool.', { reason: 'tool_not_found' });
+        if (found === undefined)
+          throw new AppError('not_found', 'There is no such tool.', { reason: 'tool_not_found' });
         return Promise.resolve({ status: 200, body: toolView(found) });
       },
     }),
