@@ -120,6 +120,8 @@ create table receipts (
   node_id uuid not null,
   boot_id uuid not null,
   seq bigint not null,
+  previous_boot uuid,
+  previous_seq bigint,
   record_id uuid not null,
   received_at timestamptz not null default now(),
   jws bytea,
@@ -312,14 +314,15 @@ end $$;
 
 -- Receipts that have arrived: evidence first. Fails with WR004 and the jtis that are known already in its detail.
 create function insert_receipts(
-  p_jti uuid[], p_sha256 bytea[], p_node uuid[], p_boot uuid[], p_seq bigint[], p_record uuid[], p_jws bytea[]
+  p_jti uuid[], p_sha256 bytea[], p_node uuid[], p_boot uuid[], p_seq bigint[], p_previous_boot uuid[],
+  p_previous_seq bigint[], p_record uuid[], p_jws bytea[]
 ) returns void language plpgsql as $$
 declare
   known text;
 begin
   with taken as (
-    insert into receipts (jti, sha256, node_id, boot_id, seq, record_id, jws)
-    select * from unnest(p_jti, p_sha256, p_node, p_boot, p_seq, p_record, p_jws)
+    insert into receipts (jti, sha256, node_id, boot_id, seq, previous_boot, previous_seq, record_id, jws)
+    select * from unnest(p_jti, p_sha256, p_node, p_boot, p_seq, p_previous_boot, p_previous_seq, p_record, p_jws)
     on conflict do nothing returning jti
   ) select string_agg(j::text, ' ') into known from unnest(p_jti) j where j not in (select jti from taken);
   if known is not null then

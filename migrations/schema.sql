@@ -152,6 +152,8 @@ create table receipts (
   node_id uuid not null,
   boot_id uuid not null,
   seq bigint not null,
+  previous_boot uuid,
+  previous_seq bigint,
   record_id uuid not null,
   received_at timestamp with time zone not null default now(),
   jws bytea storage external
@@ -462,7 +464,7 @@ begin
   end if;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.insert_receipts(p_jti uuid[], p_sha256 bytea[], p_node uuid[], p_boot uuid[], p_seq bigint[], p_record uuid[], p_jws bytea[])
+CREATE OR REPLACE FUNCTION public.insert_receipts(p_jti uuid[], p_sha256 bytea[], p_node uuid[], p_boot uuid[], p_seq bigint[], p_previous_boot uuid[], p_previous_seq bigint[], p_record uuid[], p_jws bytea[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -470,8 +472,8 @@ declare
   known text;
 begin
   with taken as (
-    insert into receipts (jti, sha256, node_id, boot_id, seq, record_id, jws)
-    select * from unnest(p_jti, p_sha256, p_node, p_boot, p_seq, p_record, p_jws)
+    insert into receipts (jti, sha256, node_id, boot_id, seq, previous_boot, previous_seq, record_id, jws)
+    select * from unnest(p_jti, p_sha256, p_node, p_boot, p_seq, p_previous_boot, p_previous_seq, p_record, p_jws)
     on conflict do nothing returning jti
   ) select string_agg(j::text, ' ') into known from unnest(p_jti) j where j not in (select jti from taken);
   if known is not null then

@@ -69,6 +69,7 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
     heartbeatIntervalS: settings.heartbeat_interval_s,
     heartbeatMisses: settings.heartbeat_misses,
     leaseS: settings.node_lease_s,
+    isFenced: () => engine.state.fenced_reason !== null,
     onNodesChanged: () => {
       engine.nodesChanged();
     },
@@ -93,6 +94,9 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
       maxAttempts: settings.max_retries,
       retryInitialS: settings.retry_initial_s,
       retryMaxS: settings.retry_max_s,
+    },
+    assertWritable: () => {
+      engine.assertWritable();
     },
     backlog: () => ({ live: engine.liveTasks, max: settings.backlog_max }),
     onAccepted: (ready, accepted) => {

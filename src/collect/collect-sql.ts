@@ -28,6 +28,7 @@ export interface ReceiptRow {
   node_id: string;
   boot_id: string;
   seq: number;
+  previous_boot: { boot_id: string; seq: number } | undefined;
   record_id: string;
   jws: string;
 }
@@ -39,8 +40,8 @@ export interface ReceiptCommit {
   taskRecords: readonly { task_id: string; record_id: string }[];
 }
 
-const text = `select insert_receipts($1, $2, $3, $4, $5, $6, $7), ${resultsCall(8, moveCall(24))},
-  append_records($36, $37, $38, $39, $40, $41, $42, $43, $44), insert_task_records($45, $46)`;
+const text = `select insert_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9), ${resultsCall(10, moveCall(26))},
+  append_records($38, $39, $40, $41, $42, $43, $44, $45, $46), insert_task_records($47, $48)`;
 
 /**
  * Stores receipts, moves their tasks, keeps the results and appends the records: all or nothing. `moves` and `ended` tell of the
@@ -60,6 +61,8 @@ export async function commitReceipts(
       receipts.map(({ node_id }) => node_id),
       receipts.map(({ boot_id }) => boot_id),
       receipts.map(({ seq }) => seq),
+      receipts.map(({ previous_boot }) => previous_boot?.boot_id ?? null),
+      receipts.map(({ previous_boot }) => previous_boot?.seq ?? null),
       receipts.map(({ record_id }) => record_id),
       receipts.map(({ jws }) => Buffer.from(jws, 'latin1')),
       ...resultColumns(ended),
@@ -157,4 +160,24 @@ export async function commitLost(
       ...records,
     ],
   });
+}
+
+/** A boot of a node, by the receipts that are stored of it. */
+export interface StoredBoot {
+  boot_id: string;
+  last_seq: number;
+  previous_boot: string | null;
+  previous_seq: number | null;
+}
+
+/** All boots of a node that signed a receipt, the newest first. */
+export async function readBoots(db: Queryable, nodeId: string): Promise<StoredBoot[]> {
+  const found = await db.query<StoredBoot>({
+    name: 'read_boots',
+    text: `select boot_id, max(seq) as last_seq, (array_agg(previous_boot) filter (where seq = 0))[1] as previous_boot,
+                  max(previous_seq) as previous_seq
+             from receipts where node_id = $1 group by boot_id order by min(received_at) desc, boot_id desc`,
+    values: [nodeId],
+  });
+  return found.rows;
 }

@@ -10,6 +10,7 @@ import { sha256Hex } from '../proof/hash.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import type { Result } from '../proof/receipt.ts';
 import { commitReceipts, readLiveTasks } from './collect-sql.ts';
+import { Boots } from './boots.ts';
 import { openReceipt, type FindNodeKey, type OpenReceipt } from './open-receipt.ts';
 import { openRefusal } from './open-refusal.ts';
 import { planCollection, type Collection } from './plan-collection.ts';
@@ -43,6 +44,7 @@ export interface CollectorOptions {
  */
 export class Collector {
   readonly #options: CollectorOptions;
+  readonly #boots = new Boots();
   #waiting: Delivery[] = [];
   #consumer: Consumer | undefined;
 
@@ -92,14 +94,16 @@ export class Collector {
   }
 
   async #open(deliveries: readonly Delivery[]): Promise<OpenReceipt[]> {
+    const { database, clock, findNodeKey } = this.#options;
     const receipts = new Map<string, OpenReceipt>();
     const records: RecordDraft[] = [];
     for (const delivery of deliveries) {
       try {
         if (delivery.type === refusalMessage) {
-          records.push(openRefusal(delivery, this.#options.findNodeKey));
+          records.push(openRefusal(delivery, findNodeKey));
         } else if (delivery.type === receiptMessage) {
-          const receipt = openReceipt(delivery, this.#options.findNodeKey);
+          const receipt = openReceipt(delivery, findNodeKey, Math.floor(clock.now() / 1000));
+          await this.#boots.check(database, receipt.payload);
           receipts.set(receipt.payload.jti, receipt);
         } else {
           throw new ProofError('bad_type', 'neither a receipt nor a refusal');

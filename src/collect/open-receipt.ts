@@ -4,6 +4,7 @@ import type { Delivery } from '../domain/broker.ts';
 import { AppError } from '../domain/error.ts';
 import { decodeFrame } from '../domain/frame.ts';
 import { sha256Hex } from '../proof/hash.ts';
+import { clockSkewS } from '../proof/manifest.ts';
 import { ProofError, prove } from '../proof/proof-error.ts';
 import type { PublicKey } from '../proof/public-key.ts';
 import { verifyReceipt, type ReceiptPayload, type Result } from '../proof/receipt.ts';
@@ -23,13 +24,30 @@ export interface OpenReceipt {
   results: OpenResult[];
 }
 
+/** A node's clock may be ahead by so much; it may lie behind by any time: a receipt may have waited (formats.md rule 12). */
+const aheadMaxS = 300;
+
 /** Finds the key of a node by its thumbprint, and whose it is. */
-export type FindNodeKey = (kid: string) => { nodeId: string; key: PublicKey } | undefined;
+export type FindNodeKey = (kid: string) => NodeKey | undefined;
+
+/** `fromS`: from when the log trusts it, in seconds. */
+export interface NodeKey {
+  nodeId: string;
+  key: PublicKey;
+  fromS: number;
+}
 
 /** Throws a ProofError whose code is the reason to record; the message is controlled by whoever may write the queue. */
-export function openReceipt(delivery: Delivery, findKey: FindNodeKey): OpenReceipt {
+export function openReceipt(delivery: Delivery, findKey: FindNodeKey, nowS: number): OpenReceipt {
   const { jws, blobs } = decode(delivery.body);
-  const payload = verifyReceipt(jws, findKey);
+  let fromS = 0;
+  const payload = verifyReceipt(jws, (kid) => {
+    const found = findKey(kid);
+    fromS = found?.fromS ?? 0;
+    return found;
+  });
+  prove(payload.iat <= nowS + aheadMaxS, 'not_yet_valid', 'signed in the future');
+  prove(payload.iat >= fromS - clockSkewS, 'key_not_trusted_yet', 'signed before its key was trusted');
   prove(blobs.length === payload.results.length * 2, 'bad_frame', 'another number of parts than results');
   const results = payload.results.map((result, i) =>
     openResult(result, blobs[i * 2] ?? null, blobs[i * 2 + 1] ?? null),

@@ -72,6 +72,7 @@ function planReceipt(receipt: OpenReceipt, collection: Collection, taken: Set<st
     node_id: payload.iss,
     boot_id: payload.boot_id,
     seq: payload.seq,
+    previous_boot: payload.previous_boot,
     record_id: counted.length > 0 ? acceptId : lateId,
     jws: receipt.jws,
   });

@@ -20,6 +20,8 @@ export interface FleetOptions {
   heartbeatIntervalS: number;
   heartbeatMisses: number;
   leaseS: number;
+  /** The log is not the one that its mark knows: nothing is sent and nothing given up. */
+  isFenced: () => boolean;
   /** Nodes joined, came back or fell silent. */
   onNodesChanged: () => void;
   /** Attempts of a node were given up; `ready` can go again at once. */

@@ -20,16 +20,18 @@ export interface NodeRow {
   lease_until: Date;
   /** Whether its lease runs, by the database's clock. */
   is_leased: boolean;
+  /** From when its key is trusted, by the log. */
+  trusted_from: Date;
 }
 
-const columns = `node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, boot_id, metrics,
-  registered_at, last_heartbeat, lease_until, lease_until > now() as is_leased`;
+const columns = `n.node_id, n.name, n.status, n.slots, n.labels, n.capabilities, n.kid, n.jwk, n.credential_sha256, n.boot_id,
+  n.metrics, n.registered_at, n.last_heartbeat, n.lease_until, n.lease_until > now() as is_leased, k.trusted_from`;
 
 /** All nodes that have not gone. */
 export async function readNodes(db: Queryable): Promise<NodeRow[]> {
   const found = await db.query<NodeRow>({
     name: 'read_nodes',
-    text: `select ${columns} from nodes where status <> 'gone' order by node_id`,
+    text: `select ${columns} from nodes n join trusted_keys k on k.kid = n.kid where n.status <> 'gone' order by n.node_id`,
     values: [],
   });
   return found.rows;

@@ -45,7 +45,7 @@ export async function answerHeartbeat(
     await context.registry.load();
     context.onNodesChanged();
   }
-  const listAttempts = await settleAttempts(nodeId, beat, isNewBoot, context);
+  const listAttempts = !context.isFenced() && (await settleAttempts(nodeId, beat, isNewBoot, context));
   const { config, version } = await currentConfig(context.database);
   return {
     lease_until: renewed.lease_until.toISOString(),

@@ -1,14 +1,15 @@
 /** The nodes as this orchestrator knows them, read again about once a second. */
 
 import type { Database } from '../platform/postgres/pool.ts';
-import { importPublicKey, type PublicKey } from '../proof/public-key.ts';
+import { importPublicKey } from '../proof/public-key.ts';
+import type { NodeKey } from '../collect/open-receipt.ts';
 import type { NodeFacts } from '../schedule/placement.ts';
 import { readNodes, type NodeRow } from './fleet-sql.ts';
 
 /** Owns the copy of the table `nodes` in memory: by id, by credential, by key. */
 export class NodeRegistry {
   readonly #database: Database;
-  readonly #keys = new Map<string, { nodeId: string; key: PublicKey }>();
+  readonly #keys = new Map<string, NodeKey>();
   #nodes = new Map<string, NodeRow>();
   #byCredential = new Map<string, NodeRow>();
 
@@ -20,13 +21,14 @@ export class NodeRegistry {
     const rows = await readNodes(this.#database);
     this.#nodes = new Map(rows.map((row) => [row.node_id, row]));
     this.#byCredential = new Map(rows.map((row) => [row.credential_sha256.toString('hex'), row]));
-    for (const { kid, node_id, jwk } of rows) {
-      if (!this.#keys.has(kid)) this.#keys.set(kid, { nodeId: node_id, key: importPublicKey(jwk) });
+    for (const { kid, node_id, jwk, trusted_from } of rows) {
+      if (this.#keys.has(kid)) continue;
+      this.#keys.set(kid, { nodeId: node_id, key: importPublicKey(jwk), fromS: trusted_from.getTime() / 1000 });
     }
   }
 
   /** The key of a node by its thumbprint; keys of nodes that have gone stay known. */
-  findKey(kid: string): { nodeId: string; key: PublicKey } | undefined {
+  findKey(kid: string): NodeKey | undefined {
     return this.#keys.get(kid);
   }
 

@@ -89,3 +89,12 @@ export async function insertTaskRecord(tx: Queryable, taskId: string, recordId: 
     values: [[taskId], [recordId]],
   });
 }
+
+/** Takes back what was asked of a node that no longer has the task: a later attempt must not be stopped by it. */
+export async function dropCancelRequest(tx: Queryable, taskId: string): Promise<void> {
+  await tx.query({
+    name: 'drop_cancel_request',
+    text: 'delete from cancel_requests where task_id = $1',
+    values: [taskId],
+  });
+}

@@ -39,15 +39,29 @@ function decode(text: string): { list?: unknown; after?: unknown } | undefined {
   }
 }
 
-/** Cuts a list that was read one item too long, and says where it goes on; null at its end. */
+/** One page of a list; `next_cursor` is null at its end. */
+export interface Page<Item> {
+  items: Item[];
+  next_cursor: string | null;
+}
+
+/** Cuts a list that was read one item too long, and says where it goes on. */
 export function pageOf<Item>(
   list: string,
   items: readonly Item[],
   limit: number,
   positionOf: (item: Item) => string | number,
-): { items: Item[]; next_cursor: string | null } {
-  const page = items.slice(0, limit);
-  const last = page.at(-1);
-  const isMore = items.length > limit && last !== undefined;
-  return { items: page, next_cursor: isMore ? writeCursor(list, positionOf(last)) : null };
+): Page<Item> {
+  return continuedPage(list, items.slice(0, limit), items.length > limit, positionOf);
+}
+
+/** A page that is cut already. */
+export function continuedPage<Item>(
+  list: string,
+  items: Item[],
+  isMore: boolean,
+  positionOf: (item: Item) => string | number,
+): Page<Item> {
+  const last = items.at(-1);
+  return { items, next_cursor: isMore && last !== undefined ? writeCursor(list, positionOf(last)) : null };
 }

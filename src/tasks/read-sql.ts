@@ -85,23 +85,30 @@ export interface TaskFilters {
   created_to?: Date;
 }
 
+/** Payloads of one page have so many bytes, but for its last task: a page is answered as a whole. */
+const pageMaxBytes = 4 * 1024 * 1024;
+
 /**
- * Tasks below an id, newest first. Without a name, so that each list is planned for its own filters and for the tables as they
- * are now.
+ * Tasks below an id, newest first: at most `limit`, and fewer where their payloads are large. Without a name, so that each list is
+ * planned for its own filters and for the tables as they are now.
  */
 export async function listTaskRows(
   db: Queryable,
   filters: TaskFilters,
   before: string | null,
   limit: number,
-): Promise<TaskViewRow[]> {
+): Promise<{ rows: TaskViewRow[]; isMore: boolean }> {
   const values: unknown[] = [];
   const bind = (value: unknown): string => `$${values.push(value).toString()}`;
   const conditions = conditionsOf(filters, before, bind);
-  const text = `select ${columns} from (
-      select t.* from tasks t where ${conditions.join(' and ')} order by t.task_id desc limit ${bind(limit)}
-    ) t ${joins} order by t.task_id desc`;
-  return (await db.query<TaskViewRow>({ text, values })).rows;
+  const text = `select ${columns}, t.found from (
+      select p.*, count(*) over () as found,
+             sum(length(p.payload)) over (order by p.task_id desc rows unbounded preceding) - length(p.payload) as bytes_before
+        from (select t.* from tasks t where ${conditions.join(' and ')} order by t.task_id desc limit ${bind(limit + 1)}) p
+    ) t ${joins} where t.bytes_before < ${pageMaxBytes.toString()} order by t.task_id desc`;
+  const { rows: found } = await db.query<TaskViewRow & { found: number }>({ text, values });
+  const rows = found.slice(0, limit);
+  return { rows, isMore: rows.length < (found[0]?.found ?? 0) };
 }
 
 function conditionsOf(filters: TaskFilters, before: string | null, bind: (value: unknown) => string): string[] {

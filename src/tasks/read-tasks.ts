@@ -4,14 +4,8 @@ import { AppError } from '../domain/error.ts';
 import type { Task } from '../domain/task.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import { isUuid } from '../proof/ids.ts';
-import { pageOf, readCursor } from './list-cursor.ts';
+import { continuedPage, readCursor, type Page } from './list-cursor.ts';
 import { listTaskRows, readTaskRow, type TaskFilters, type TaskViewRow } from './read-sql.ts';
-
-/** One page of a list; `next_cursor` is null at its end. */
-export interface Page<Item> {
-  items: Item[];
-  next_cursor: string | null;
-}
 
 /** The task as it is now. Fails `not_found`; `taskId` is whatever the caller sent. */
 export async function readTask(db: Queryable, taskId: string): Promise<Task> {
@@ -33,8 +27,8 @@ export async function listTasks(
   limit: number,
 ): Promise<Page<Task>> {
   const before = readCursor('tasks', cursor, isUuid);
-  const rows = await listTaskRows(db, filters, before, limit + 1);
-  return pageOf('tasks', rows.map(taskOf), limit, ({ task_id }) => task_id);
+  const { rows, isMore } = await listTaskRows(db, filters, before, limit);
+  return continuedPage('tasks', rows.map(taskOf), isMore, ({ task_id }) => task_id);
 }
 
 /** A task that failed for good, and how its last attempt ended. */
@@ -46,11 +40,10 @@ export interface DeadLetter {
 /** A page of failed tasks, newest first, each with its last error. */
 export async function deadLetters(db: Queryable, cursor: string | undefined, limit: number): Promise<Page<DeadLetter>> {
   const before = readCursor('dead_letters', cursor, isUuid);
-  const rows = await listTaskRows(db, { state: 'failed' }, before, limit + 1);
-  const page = pageOf('dead_letters', rows, limit, ({ task_id }) => task_id);
-  const errors = await readErrors(db, page.items);
-  const items = page.items.map((row) => ({ task: taskOf(row), error: errors.get(row.task_id) ?? null }));
-  return { items, next_cursor: page.next_cursor };
+  const { rows, isMore } = await listTaskRows(db, { state: 'failed' }, before, limit);
+  const errors = await readErrors(db, rows);
+  const items = rows.map((row) => ({ task: taskOf(row), error: errors.get(row.task_id) ?? null }));
+  return continuedPage('dead_letters', items, isMore, ({ task }) => task.task_id);
 }
 
 async function readErrors(db: Queryable, rows: readonly TaskViewRow[]): Promise<Map<string, DeadLetter['error']>> {

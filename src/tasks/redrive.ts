@@ -7,6 +7,7 @@ import type { Transaction } from '../platform/postgres/pool.ts';
 import {
   checkTaskId,
   commandRecord,
+  dropCancelRequest,
   insertTaskRecord,
   note,
   type CommandContext,
@@ -38,6 +39,7 @@ export async function redriveTask(
     const task = await requireTaskRow(tx, command.taskId);
     checkRedrive(task, command);
     const nowMs = context.clock.now();
+    await dropCancelRequest(tx, task.task_id);
     await insertQueueRow(tx, task, nowMs - task.priority * context.priorityMs);
     const record = commandRecord(command, {
       type: 'task.redrive',

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { AppError } from '../domain/error.ts';
 import type { Transaction } from '../platform/postgres/pool.ts';
-import { checkTaskId, commandRecord, lockLiveTask, note } from './command.ts';
+import { checkTaskId, commandRecord, dropCancelRequest, lockLiveTask, note } from './command.ts';
 import type { CommandContext, LiveRow, TaskCommand } from './command.ts';
 import { withIdempotency } from './idempotent.ts';
 import { readTask, requireTaskRow } from './read-tasks.ts';
@@ -40,6 +40,7 @@ export async function settleTask(
       throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
     }
     const rank = context.clock.now() - task.priority * context.priorityMs;
+    await dropCancelRequest(tx, live.task_id);
     await settle(tx, live, command, request, rank, context);
     isDone = true;
     return { status: 200, location: null, body: await readTask(tx, command.taskId) };

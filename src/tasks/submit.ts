@@ -43,6 +43,8 @@ export interface SubmitterOptions {
   requirements: Requirements;
   clock: Clock;
   defaults: TaskDefaults;
+  /** Fails `unavailable` where nothing may be changed now. */
+  assertWritable: () => void;
   /** How many tasks are live now, and how many may be. */
   backlog: () => { live: number; max: number };
   /** Called after the commit with what can run now, in order; and with how many were accepted in all. */
@@ -68,6 +70,7 @@ export class Submitter {
    * call with its AppError; in a `batch` each refused item has its own problem in the answer.
    */
   async submit(call: SubmitCall): Promise<Answer> {
+    this.#options.assertWritable();
     const { live, max } = this.#options.backlog();
     if (live + call.items.length > max) {
       throw new AppError('rate_limited', 'Too many tasks are waiting. Send this again later.', {

@@ -164,6 +164,15 @@ describe('commands on tasks', () => {
       expect(await bound()).to.equal(null);
     });
 
+    it('forgets that somebody asked to stop an earlier attempt', async () => {
+      const id = await one();
+      const orders = await rooms.dispatch([id]);
+      await cancelTask(rooms.command(id), {}, rooms.commands);
+      await rooms.end(orders, 'cancelled');
+      await redriveTask(rooms.command(id), {}, rooms.commands);
+      expect((await rooms.database.query('select from cancel_requests where task_id = $1', [id])).rowCount).to.equal(0);
+    });
+
     it('refuses tasks that are live or succeeded', async () => {
       const id = await one();
       expect(await reasonOf(redriveTask(rooms.command(id), {}, rooms.commands))).to.equal('not_redrivable');

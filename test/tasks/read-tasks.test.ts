@@ -168,6 +168,19 @@ describe('lists of tasks', () => {
     expect(seen).to.deep.equal([8, 3, 2, 0].map((i) => ids[i]));
   });
 
+  it('gives fewer at once where payloads are large, and leaves none out', async () => {
+    const large = { ...noopTask, source: 'large', payload: { output: 'x'.repeat(131_072) } };
+    for (let i = 0; i < 4; i++) await rooms.submit(Array.from({ length: 10 }, () => large));
+    const sizes: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await listTasks(rooms.database, { source: 'large' }, cursor, 100);
+      sizes.push(page.items.length);
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    expect(sizes).to.deep.equal([32, 8]);
+  });
+
   it('refuses cursors that it did not make', async () => {
     const made = [
       '',

@@ -104,7 +104,9 @@ export async function openRooms(): Promise<Rooms> {
     requirements: new Requirements(database),
     clock,
     defaults: { priorityMs: 60_000, maxAttempts: 3, retryInitialS: 1, retryMaxS: 60 },
+    assertWritable: () => undefined,
     backlog: () => ({ live: 0, max: 1_000_000 }),
+    assertWritable: () => undefined,
     onAccepted: () => undefined,
   });
   const commands: CommandContext = {

@@ -1,6 +1,6 @@
 /** The Express application: what happens to every request, in order. */
 
-import express, { type Express } from 'express';
+import express, { type Express, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { AppError } from '../../domain/error.ts';
 import { callContext } from './bearer.ts';
@@ -26,33 +26,17 @@ export function createApplication(options: ApplicationOptions): Express {
   const { services, trustedProxies } = options;
   const limiter = new RateLimiter(options.rateLimits, services.clock);
   const application = express();
+  const headers = securityHeaders();
+  const admit = admitNetwork(services, limiter);
   application.disable('x-powered-by');
   application.disable('etag');
   application.set('query parser', false);
   application.set('trust proxy', trustedProxies.length === 0 ? false : [...trustedProxies]);
-  application.use((request, response, next) => {
-    assignRequestId(request, response);
-    next();
-  });
-  application.use(
-    helmet({
-      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-      // Told by the proxy or the operator who knows that every door of this host name has a certificate.
-      strictTransportSecurity: false,
-    }),
-  );
   application.use(async (request, response, next) => {
-    const context = callContext(request, response);
-    await limiter.network(context.ip, response).catch(async (error: unknown) => {
-      await services.aaa.denials.record({
-        type: 'auth.deny',
-        outcome: 'deny',
-        reason: 'rate_limited',
-        actor: { id: 'unknown', kind: 'unknown', ...(context.ip === null ? {} : { ip: context.ip }) },
-        request_id: context.requestId,
-      });
-      throw error;
-    });
+    assignRequestId(request, response);
+    // Helmet works through its headers at once: it needs no turn of its own.
+    headers(request, response, throwOn);
+    await admit(request, response);
     next();
   });
   const assertWritable = (): void => services.assertWritable?.();
@@ -66,4 +50,35 @@ export function createApplication(options: ApplicationOptions): Express {
   });
   application.use(errorHandler(options.onFailure));
   return application;
+}
+
+function securityHeaders(): ReturnType<typeof helmet> {
+  return helmet({
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    // For the proxy or the operator to say, who knows that every door of this host name has a certificate.
+    strictTransportSecurity: false,
+  });
+}
+
+function throwOn(error?: unknown): void {
+  if (error !== undefined) throw error;
+}
+
+/** Counts the call against its network; one that is over the limit is recorded and fails `rate_limited`. */
+function admitNetwork({ aaa }: HttpServices, limiter: RateLimiter) {
+  return async (request: Request, response: Response): Promise<void> => {
+    const { ip, requestId } = callContext(request, response);
+    try {
+      await limiter.network(ip, response);
+    } catch (error) {
+      await aaa.denials.record({
+        type: 'auth.deny',
+        outcome: 'deny',
+        reason: 'rate_limited',
+        actor: { id: 'unknown', kind: 'unknown', ...(ip === null ? {} : { ip }) },
+        request_id: requestId,
+      });
+      throw error;
+    }
+  };
 }

@@ -34,6 +34,7 @@ export interface RouterOptions extends BearerOptions {
 
 const noQuery = z.strictObject({});
 const noBytes = Buffer.alloc(0);
+const oneWriteMaxBytes = 64 * 1024;
 
 /** The router of a table. A path that is known under another method answers 405, any other 404. */
 export function createRouter(routes: readonly Route[], options: RouterOptions): Router {
@@ -190,5 +191,7 @@ async function send(request: Request, response: Response, reply: Reply): Promise
   }
   const body = Buffer.isBuffer(reply.body) ? reply.body : Buffer.from(JSON.stringify(reply.body));
   response.writeHead(reply.status, { ...headers, 'Content-Length': body.length });
-  response.end(body);
+  // Node joins head and body into one write where the body is text; latin1 carries any bytes as they are.
+  if (body.length <= oneWriteMaxBytes) response.end(body.toString('latin1'), 'latin1');
+  else response.end(body);
 }
