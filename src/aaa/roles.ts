@@ -11,7 +11,7 @@ export const builtInRoles: Readonly<Record<string, Role>> = {
   },
   approver: { permissions: [], includes: ['viewer'] },
   auditor: { permissions: ['audit:read', 'audit:export', 'tokens:read', 'scopes:read'], includes: ['viewer'] },
-  'fleet-admin': { permissions: [], includes: ['viewer'] },
+  'fleet-admin': { permissions: ['telemetry:read', 'telemetry:resend'], includes: ['viewer'] },
   'security-admin': {
     permissions: ['tokens:create', 'tokens:read', 'tokens:revoke', 'scopes:read', 'scopes:write', 'audit:read'],
     includes: ['viewer'],

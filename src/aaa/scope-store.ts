@@ -2,7 +2,7 @@
 
 import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/error.ts';
-import type { Principal } from '../domain/principal.ts';
+import { reservedScopePrefix, type Principal } from '../domain/principal.ts';
 import type { Scope } from '../domain/scope.ts';
 import type { AuditLogger } from '../ledger/audit-logger.ts';
 import type { Database, Queryable } from '../platform/postgres/pool.ts';
@@ -33,6 +33,9 @@ export async function writeScope(
   scope: Scope,
   context: { audit: AuditLogger; requestId: string },
 ): Promise<void> {
+  if (scope.name.startsWith(reservedScopePrefix)) {
+    throw new AppError('invalid', `Names that begin with "${reservedScopePrefix}" are Writ's own.`, { reason: 'reserved_name' });
+  }
   if (actor.scope !== null) {
     throw new AppError('forbidden', 'You are bound to a scope and cannot define scopes.', {
       reason: 'grant_exceeds_own',

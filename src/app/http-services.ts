@@ -8,11 +8,13 @@ import { readConsistencyProof, readProofs } from '../ledger/proofs.ts';
 import { readCheckpointNote, readTile } from '../ledger/tile-service.ts';
 import { readTrustedKeys } from '../ledger/trust.ts';
 import { KeyRing } from '../platform/keys/key-ring.ts';
+import { deadEvents } from '../telemetry/dead-events.ts';
 import type { Orchestrator } from './orchestrator.ts';
 
 /** Services of an orchestrator; `changes` are the calls that wait for its tasks. */
 export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, priorityMs: number): HttpServices {
   const { database, audit, aaa, scopes, catalog, submitter, clock, engine, fleet, origin, vkey } = orchestrator;
+  const { broker, telemetryNames } = orchestrator;
   return {
     ...{ database, audit, aaa, scopes, catalog, submitter, clock, changes },
     commands: {
@@ -42,6 +44,7 @@ export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, p
       register: (token, body, { requestId }) => fleet.join(token, body, requestId),
       heartbeat: (token, nodeId, body) => fleet.heartbeat(token, nodeId, body),
     },
+    deadEvents: deadEvents({ database, audit, broker, names: telemetryNames }),
     system: () => engine.state,
     readiness: () => engine.health(),
     jwks: async () => {

@@ -14,6 +14,7 @@ import type { AuditLogger } from '../ledger/audit-logger.ts';
 import type { Log } from '../platform/observability/log.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import type { Settings } from '../settings/settings.ts';
+import type { TelemetryNames } from '../telemetry/feeds.ts';
 import { Requirements } from '../tasks/requirements.ts';
 import { Submitter } from '../tasks/submit.ts';
 import type { Catalog } from '../tools/catalog.ts';
@@ -51,6 +52,8 @@ export interface Orchestrator {
   submitter: Submitter;
   fleet: Fleet;
   engine: OrchestratorEngine;
+  broker: Broker;
+  telemetryNames: TelemetryNames;
 }
 
 /** Opens the log and composes everything; nothing runs before `engine.start`. */
@@ -64,6 +67,7 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
   const scopes = new ScopeStore(database, clock);
   const requirements = new Requirements(database);
   const random = Math.random;
+  const telemetry = telemetryOf(ports);
   const fleet = new Fleet({
     ...{ database, broker, audit, clock, random, origin, vkey, processId },
     heartbeatIntervalS: settings.heartbeat_interval_s,
@@ -82,7 +86,7 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
   const engine: OrchestratorEngine = new OrchestratorEngine({
     ...{ database, broker, mark, logSigner, manifestSigner, clock, random, audit, origin, vkey, processId },
     ...{ catalog, requirements, aaa, scopes, fleet, log },
-    telemetry: telemetryOf(ports),
+    telemetry,
     priorityMs: settings.priority_point_s * 1000,
     leaseS: settings.node_lease_s,
     onTasksEnded: ports.onTasksEnded,
@@ -105,7 +109,7 @@ export async function composeOrchestrator(ports: OrchestratorPorts): Promise<Orc
   });
   return {
     ...{ processId, origin, vkey, database, catalog, clock, audit, aaa, scopes, requirements },
-    ...{ submitter, fleet, engine },
+    ...{ submitter, fleet, engine, broker, telemetryNames: telemetry.names },
   };
 }
 

@@ -15,6 +15,8 @@ export const permissions = [
   'tokens:revoke',
   'scopes:read',
   'scopes:write',
+  'telemetry:read',
+  'telemetry:resend',
   'targets:private',
 ] as const;
 /** `resource:verb`. */

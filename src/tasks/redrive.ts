@@ -33,7 +33,6 @@ export async function redriveTask(
   context: CommandContext,
 ): Promise<Answer> {
   checkTaskId(command.taskId);
-  let queued = false;
   const answer = await withIdempotency(context.database, command.principal, command.idempotency, async (tx) => {
     await lockRedrive(tx, command.taskId);
     const task = await requireTaskRow(tx, command.taskId);
@@ -48,10 +47,9 @@ export async function redriveTask(
     });
     await context.audit.append(tx, [record]);
     await insertTaskRecord(tx, task.task_id, record.id);
-    queued = true;
     return { status: 202, location: `/api/v1/tasks/${task.task_id}`, body: await readTask(tx, task.task_id) };
   });
-  if (queued) context.onQueued([command.taskId]);
+  if (!answer.replayed) context.onQueued([command.taskId]);
   return answer;
 }
 

@@ -27,7 +27,6 @@ export async function settleTask(
   context: CommandContext,
 ): Promise<Answer> {
   checkTaskId(command.taskId);
-  let isDone = false;
   const answer = await withIdempotency(context.database, command.principal, command.idempotency, async (tx) => {
     const live = await lockLiveTask(tx, command.taskId);
     const task = await requireTaskRow(tx, command.taskId);
@@ -42,11 +41,11 @@ export async function settleTask(
     const rank = context.clock.now() - task.priority * context.priorityMs;
     await dropCancelRequest(tx, live.task_id);
     await settle(tx, live, command, request, rank, context);
-    isDone = true;
     return { status: 200, location: null, body: await readTask(tx, command.taskId) };
   });
-  if (isDone && request.as === 'run_again') context.onQueued([command.taskId]);
-  if (isDone && request.as !== 'run_again') context.onEnded([command.taskId]);
+  if (answer.replayed) return answer;
+  if (request.as === 'run_again') context.onQueued([command.taskId]);
+  else context.onEnded([command.taskId]);
   return answer;
 }
 

@@ -41,6 +41,11 @@ export interface DeadEvent {
   attempts: number;
 }
 
+export interface StoredDeadEvent extends DeadEvent {
+  dead_event_id: number;
+  created_at: Date;
+}
+
 /** Keeps messages that the broker refused for good, with a record that says so. */
 export async function insertDeadEvents(
   db: Queryable,
@@ -71,10 +76,10 @@ export async function readDeadEvents(
   db: Queryable,
   after: number,
   limit: number,
-): Promise<(DeadEvent & { dead_event_id: number })[]> {
-  const found = await db.query<DeadEvent & { dead_event_id: number }>({
+): Promise<StoredDeadEvent[]> {
+  const found = await db.query<StoredDeadEvent>({
     name: 'read_dead_events',
-    text: `select dead_event_id, feed, audit_seq, message_id, type, body, reason, attempts from dead_events
+    text: `select dead_event_id, feed, audit_seq, message_id, type, body, reason, attempts, created_at from dead_events
             where dead_event_id > $1 order by dead_event_id limit $2`,
     values: [after, limit],
   });

@@ -10,6 +10,7 @@ import type { Answer } from '../../src/tasks/submit-commit.ts';
 import { readTimeline } from '../../src/tasks/timeline.ts';
 import { destructiveTask, noopTask, openRooms, principalWith, type Order, type Rooms } from './rooms.ts';
 
+const reasonFrom = (error: unknown): string => (error instanceof AppError ? error.reason : 'no AppError');
 const unknownId = '01890000-0000-7000-8000-000000000001';
 
 describe('commands on tasks', () => {
@@ -94,10 +95,7 @@ describe('commands on tasks', () => {
       const id = await one();
       const answers = await Promise.all(
         Array.from({ length: 10 }, () =>
-          cancelTask(rooms.command(id), {}, rooms.commands).then(
-            () => 'done',
-            (e: AppError) => e.reason,
-          ),
+          cancelTask(rooms.command(id), {}, rooms.commands).then(() => 'done', reasonFrom),
         ),
       );
       expect(answers.filter((answer) => answer === 'done')).to.have.length(1);
@@ -193,10 +191,7 @@ describe('commands on tasks', () => {
       await rooms.end(await rooms.dispatch([id]), 'failed');
       const answers = await Promise.all(
         Array.from({ length: 10 }, () =>
-          redriveTask(rooms.command(id), {}, rooms.commands).then(
-            () => 'done',
-            (e: AppError) => e.reason,
-          ),
+          redriveTask(rooms.command(id), {}, rooms.commands).then(() => 'done', reasonFrom),
         ),
       );
       expect(answers.sort()).to.deep.equal(['done', ...Array<string>(9).fill('not_redrivable')]);

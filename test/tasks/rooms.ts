@@ -10,6 +10,7 @@ import { newId } from '../../src/domain/ids.ts';
 import type { Principal } from '../../src/domain/principal.ts';
 import type { EndState } from '../../src/domain/task-state.ts';
 import type { Task } from '../../src/domain/task.ts';
+import type { RecordBody } from '../../src/proof/record.ts';
 import { AuditLogger } from '../../src/ledger/audit-logger.ts';
 import { insertHead } from '../../src/ledger/log-sql.ts';
 import { Sequencer } from '../../src/ledger/sequencer.ts';
@@ -74,9 +75,7 @@ export interface Rooms {
   /** Chains what waits, as the leader would. */
   sequence(): Promise<void>;
   /** Records that wait to be chained, oldest first. */
-  records(): Promise<
-    { type: string; outcome: string; reason?: string; data?: any; actor?: any; target?: any; authz?: any }[]
-  >;
+  records(): Promise<RecordBody[]>;
   /** Runs a statement as the owner of the tables, who may do what the service may not. */
   asOwner(text: string, values?: readonly unknown[]): Promise<void>;
   close(): Promise<void>;
@@ -106,7 +105,6 @@ export async function openRooms(): Promise<Rooms> {
     defaults: { priorityMs: 60_000, maxAttempts: 3, retryInitialS: 1, retryMaxS: 60 },
     assertWritable: () => undefined,
     backlog: () => ({ live: 0, max: 1_000_000 }),
-    assertWritable: () => undefined,
     onAccepted: () => undefined,
   });
   const commands: CommandContext = {
@@ -229,7 +227,7 @@ async function end(
     manifest: state === null ? order.manifest : null,
     started_at: '2026-01-01T00:00:00.000Z',
     ended_at: '2026-01-01T00:00:01.000Z',
-    record_id: newId() as string,
+    record_id: newId(),
     ...more,
   }));
   const moves = orders.map(({ task_id, attempt }): Move => ({ task_id, attempt, to: state ?? 'queued' }));
@@ -243,5 +241,5 @@ async function inboxRecords(database: Database): ReturnType<Rooms['records']> {
   const found = await database.query<{ line: string }>(
     `select before_prev || '""' || before_seq || '0' || before_ts || '""' || after_ts as line from audit_inbox order by pos`,
   );
-  return found.rows.map(({ line }) => JSON.parse(line) as Awaited<ReturnType<Rooms['records']>>[number]);
+  return found.rows.map(({ line }) => JSON.parse(line) as RecordBody);
 }

@@ -43,16 +43,11 @@ function operationHtml(method: string, path: string, operation: Operation): stri
 function parametersHtml({ parameters }: Operation): string {
   if (parameters.length === 0) return '';
   const rows = parameters.map(({ name, in: where, required, description = '', schema }) => {
-    const { type, pattern, enum: values, minimum, maximum } = schema;
-    const form = [
-      type,
-      values,
-      pattern,
-      minimum === undefined ? undefined : `${String(minimum)} … ${String(maximum ?? '')}`,
-    ]
-      .filter((part) => part !== undefined)
-      .map(String);
-    const cells = [name, required ? `${where}, required` : where, form.join(' '), description];
+    const { type, enum: values, pattern, minimum, maximum } = schema;
+    const form = JSON.stringify({ type, values, pattern, minimum, maximum })
+      .replace(/[{}"]/g, '')
+      .replaceAll(',', ', ');
+    const cells = [name, required ? `${where}, required` : where, form, description];
     return `<tr>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`;
   });
   return `<table><tr><th>parameter</th><th>in</th><th>form</th><th></th></tr>${rows.join('')}</table>`;

@@ -61,7 +61,7 @@ function securityHeaders(): ReturnType<typeof helmet> {
 }
 
 function throwOn(error?: unknown): void {
-  if (error !== undefined) throw error;
+  if (error !== undefined) throw new AppError('internal', 'a header could not be set', {}, error);
 }
 
 /** Counts the call against its network; one that is over the limit is recorded and fails `rate_limited`. */

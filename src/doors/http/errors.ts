@@ -1,7 +1,7 @@
 /** Turns failures into RFC 9457 problem details; the one place where this door writes an error. */
 
 import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { NextFunction, Request, Response } from 'express';
 import { AppError } from '../../domain/error.ts';
 import { problemOf, type Problem } from '../../domain/problem.ts';
@@ -57,7 +57,7 @@ function appErrorOf(error: unknown): AppError {
 }
 
 /** Answers what is no HTTP request at all, or one with two meanings, and ends the connection. */
-export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+export function answerClientError(error: Error & { code?: string }, socket: Duplex): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;

@@ -87,5 +87,5 @@ export interface Route extends Shape<z.ZodType, z.ZodType> {
 export function route<Query extends z.ZodType = z.ZodObject, Body extends z.ZodType = z.ZodUndefined>(
   declared: Shape<Query, Body> & Handled<Query, Body>,
 ): Route {
-  return declared as unknown as Route;
+  return declared;
 }

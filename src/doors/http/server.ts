@@ -2,7 +2,7 @@
 
 import { createServer as createHttpServer, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { createApplication } from './application.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { routeTable } from './routes/table.ts';
@@ -113,7 +113,7 @@ function withLimits<Any extends Server>(server: Any): Any {
     const open = answers.get(socket);
     // Bytes in the middle of an answer would become a part of it.
     if (open?.headersSent === true && !open.writableFinished) socket.destroy();
-    else answerClientError(error, socket as Socket);
+    else answerClientError(error, socket);
   });
   return server;
 }

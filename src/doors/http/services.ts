@@ -8,6 +8,7 @@ import type { Database } from '../../platform/postgres/pool.ts';
 import type { CommandContext } from '../../tasks/command.ts';
 import type { SystemState } from '../../tasks/explain.ts';
 import type { Submitter } from '../../tasks/submit.ts';
+import type { DeadEvents } from '../../telemetry/dead-events.ts';
 import type { Catalog } from '../../tools/catalog.ts';
 import type { TaskChanges } from './task-changes.ts';
 
@@ -51,6 +52,7 @@ export interface HttpServices {
   /** Serves checkpoint and tiles to anybody. */
   isAuditLogPublic: boolean;
   fleet: FleetService;
+  deadEvents: DeadEvents;
   system: () => SystemState;
   /** Fails `unavailable` where nothing may be changed now; without it, everything may. */
   assertWritable?: () => void;

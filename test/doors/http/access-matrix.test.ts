@@ -52,7 +52,7 @@ describe('every route with every role', () => {
       request_id: 'denied-1',
       target: { kind: 'task', id: someId },
     });
-    expect(record?.authz.permission).to.equal('tasks:cancel');
+    expect(record?.authz?.permission).to.equal('tasks:cancel');
   });
 
   it('refuses everybody without a credential, with one generic text', async () => {

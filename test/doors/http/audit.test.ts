@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
+import type { AuditRecord } from '../../../src/proof/record.ts';
 import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
 
 describe('the audit log over HTTP', () => {
@@ -17,7 +18,7 @@ describe('the audit log over HTTP', () => {
 
   after(() => door.close());
 
-  const search = async (query: string): Promise<any[]> => {
+  const search = async (query: string): Promise<AuditRecord[]> => {
     const answer = await door.call('GET', `/api/v1/audit/records${query}`, { token });
     expect(answer.status, answer.text).to.equal(200);
     return answer.body.records;
@@ -26,7 +27,7 @@ describe('the audit log over HTTP', () => {
   it('finds records by what they say', async () => {
     expect((await search('?type=task.submit')).map(({ type }) => type)).to.deep.equal(['task.submit']);
     expect(await search('?type=task.submit&outcome=deny')).to.deep.equal([]);
-    expect((await search('?actor=root')).every(({ actor }) => actor.id === 'root')).to.equal(true);
+    expect((await search('?actor=root')).every(({ actor }) => actor?.id === 'root')).to.equal(true);
     expect((await search('?seq=0')).map(({ seq }) => seq)).to.deep.equal([0]);
     expect(await search('?to=2001-01-01T00:00:00Z')).to.deep.equal([]);
     expect((await search('?from=2001-01-01T00:00:00Z')).length).to.be.greaterThan(2);
@@ -37,18 +38,17 @@ describe('the audit log over HTTP', () => {
       'manifest.issue',
       'task.submit',
     ]);
-    const [node] = await search('?type=manifest.issue');
-    expect((await search(`?target=${node.target.id as string}`)).map(({ type }) => type)).to.deep.equal([
-      'manifest.issue',
-    ]);
+    const [issue] = await search('?type=manifest.issue');
+    const node = issue?.target !== undefined && 'id' in issue.target ? issue.target.id : '';
+    expect((await search(`?target=${node}`)).map(({ type }) => type)).to.deep.equal(['manifest.issue']);
   });
 
   it('goes on by cursors, newest first', async () => {
     const first = await door.call('GET', '/api/v1/audit/records?limit=2', { token });
-    const second = await door.call('GET', `/api/v1/audit/records?limit=2&cursor=${first.body.next_cursor as string}`, {
+    const second = await door.call('GET', `/api/v1/audit/records?limit=2&cursor=${first.body.next_cursor}`, {
       token,
     });
-    const seqs = [...first.body.records, ...second.body.records].map(({ seq }: any) => seq);
+    const seqs = [...first.body.records, ...second.body.records].map(({ seq }) => seq);
     expect(seqs).to.deep.equal([...seqs].sort((a, b) => b - a));
     expect(new Set(seqs).size).to.equal(seqs.length);
   });
@@ -61,8 +61,8 @@ describe('the audit log over HTTP', () => {
       outcome: 'allow',
       data: { type: 'task.submit', from: '2001-01-01T00:00:00.000Z' },
     });
-    expect(read?.actor.id).to.equal('auditor');
-    expect(read?.authz.permission).to.equal('audit:read');
+    expect(read?.actor?.id).to.equal('auditor');
+    expect(read?.authz?.permission).to.equal('audit:read');
   });
 
   it('gives one record with its exact bytes', async () => {
@@ -79,7 +79,7 @@ describe('the audit log over HTTP', () => {
     const one = await door.call('GET', '/api/v1/audit/proof?seq=3', { token });
     expect([one.status, one.text]).to.deep.equal([200, 'proof of 3\n']);
     const task = await door.call('GET', `/api/v1/audit/proof?task=${taskId}`, { token });
-    expect(task.body.proofs.map(({ type }: any) => type)).to.deep.equal(['task.submit', 'manifest.issue']);
+    expect(task.body.proofs.map(({ type }) => type)).to.deep.equal(['task.submit', 'manifest.issue']);
     for (const query of ['', `?seq=1&task=${taskId}`]) {
       expect((await door.call('GET', `/api/v1/audit/proof${query}`, { token })).body.code).to.equal(
         'invalid_parameter',

@@ -100,11 +100,9 @@ describe('bearer tokens', () => {
       token,
       body: { name: 'short', kind: 'svc', roles: ['viewer'], expires_in_s: 60 },
     });
-    const short = created.body.token as string;
+    const short = created.body.token;
     expect((await door.call('GET', '/api/v1/whoami', { token: short })).status).to.equal(200);
-    expect((await door.call('DELETE', `/api/v1/tokens/${created.body.token_id as string}`, { token })).status).to.equal(
-      204,
-    );
+    expect((await door.call('DELETE', `/api/v1/tokens/${created.body.token_id}`, { token })).status).to.equal(204);
     expect((await door.call('GET', '/api/v1/whoami', { token: short })).status).to.equal(401);
   });
 

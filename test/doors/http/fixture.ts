@@ -8,14 +8,53 @@ import type { HttpServices } from '../../../src/doors/http/services.ts';
 import { TaskChanges } from '../../../src/doors/http/task-changes.ts';
 import { systemClock } from '../../../src/domain/clock.ts';
 import { AppError } from '../../../src/domain/error.ts';
+import type { Task } from '../../../src/domain/task.ts';
+import type { AuditRecord } from '../../../src/proof/record.ts';
 import { openRooms, root, type Rooms } from '../../tasks/rooms.ts';
 
 export { noopTask } from '../../tasks/rooms.ts';
 
+/** What answers hold, all kinds in one: a test names the members that it expects, and finds them missing where they are. */
+export interface AnswerBody extends Omit<Task, 'state'> {
+  state: string;
+  code: string;
+  type: string;
+  detail: string;
+  instance: string;
+  errors: { path: string; message: string }[];
+  next_cursor: string | null;
+  tasks: Task[];
+  results: {
+    task?: Task;
+    error?: { code: string };
+    decision: string;
+    claims: { grant: object };
+    candidate_nodes: string[];
+  }[];
+  reasons: { code: string }[];
+  attempts: object[];
+  timeline: { type: string }[];
+  dead_letters: { task: Task; error: { code: string } }[];
+  tools: { tool: string }[];
+  actions: { action: string; effects: string }[];
+  nodes: { id: string }[];
+  total: number;
+  records: AuditRecord[];
+  record: AuditRecord;
+  line: string;
+  proofs: { seq: number; type: string }[];
+  roles: string[];
+  permissions: string[];
+  token: string;
+  token_id: string;
+  tokens: { token_id: string }[];
+  scopes: object[];
+}
+
 export interface Answered {
   status: number;
   headers: Headers;
-  body: any;
+  body: AnswerBody;
   text: string;
 }
 
@@ -59,6 +98,7 @@ export async function openDoor(options: DoorFixtureOptions = {}): Promise<DoorFi
     },
     isAuditLogPublic: false,
     fleet: { register: refuseNode, heartbeat: refuseNode },
+    deadEvents: { list: () => Promise.resolve([]), resend: () => Promise.resolve({ sent: 0, refused: 0 }) },
     system: () => ({ signer_ok: true, broker_ok: true, fenced_reason: null, leading: true }),
     readiness: () => Promise.resolve({ ready: true, parts: { database: { ok: true } } }),
     jwks: () => Promise.resolve({ current: { keys: [] }, archive: { keys: [] } }),
@@ -118,7 +158,12 @@ async function call(url: string, method: string, path: string, options: CallOpti
   });
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.includes('json') === true;
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text, text };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (isJson ? JSON.parse(text) : {}) as AnswerBody,
+    text,
+  };
 }
 
 export const roleNames = Object.keys(builtInRoles).filter((role) => role !== 'node');

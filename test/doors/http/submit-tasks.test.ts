@@ -83,9 +83,9 @@ describe('submitting over HTTP', () => {
     ];
     const answer = await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks } });
     expect(answer.status).to.equal(202);
-    const outcomes = answer.body.results.map((r: any) => r.task?.state ?? r.error.code);
+    const outcomes = answer.body.results.map((r) => r.task?.state ?? r.error?.code);
     expect(outcomes).to.deep.equal(['queued', 'unknown_tool', 'invalid_task', 'invalid_task', 'queued']);
-    expect(answer.body.results[4].task.priority).to.equal(9);
+    expect(answer.body.results[4]?.task?.priority).to.equal(9);
     expect(await countTasks()).to.equal(before + 2);
   });
 
@@ -96,7 +96,7 @@ describe('submitting over HTTP', () => {
       body: { tasks: [noopTask, { tool: 'nothing', action: 'run' }], atomic: true },
     });
     expect([bad.status, bad.body.code]).to.deep.equal([422, 'batch_rejected']);
-    expect(bad.body.errors[0].path).to.equal('tasks.1');
+    expect(bad.body.errors[0]?.path).to.equal('tasks.1');
     expect(await countTasks()).to.equal(before);
     const good = await door.call('POST', '/api/v1/tasks/batch', {
       token,
@@ -120,7 +120,7 @@ describe('submitting over HTTP', () => {
     });
     expect(odd.body.code).to.equal('invalid_batch');
     const answer = await door.call('POST', '/api/v1/tasks/batch', { token, body: { tasks: tasks.slice(1) } });
-    expect(answer.body.results.filter((r: any) => r.task !== undefined)).to.have.length(1000);
+    expect(answer.body.results.filter((r) => r.task !== undefined)).to.have.length(1000);
   });
 
   it('plans without storing anything', async () => {
@@ -132,15 +132,15 @@ describe('submitting over HTTP', () => {
     expect(answer.status).to.equal(200);
     const [accepted, refused] = answer.body.results;
     expect(accepted).to.include({ decision: 'accept', priority: 50 });
-    expect(accepted.claims.grant).to.include({
+    expect(accepted?.claims.grant).to.include({
       tool: 'noop',
       action: 'run',
       requested_by: 'siem',
       required_role: 'operator',
     });
-    expect(accepted.candidate_nodes).to.deep.equal([]);
+    expect(accepted?.candidate_nodes).to.deep.equal([]);
     expect(refused).to.deep.include({ decision: 'refuse' });
-    expect(refused.error.code).to.equal('unknown_tool');
+    expect(refused?.error?.code).to.equal('unknown_tool');
     expect(await countTasks()).to.equal(before);
   });
 

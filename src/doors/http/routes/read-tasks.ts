@@ -129,5 +129,5 @@ export function taskReadRoutes(services: HttpServices): Route[] {
 }
 
 function definedOf(filters: { [Name in keyof TaskFilters]: TaskFilters[Name] | undefined }): TaskFilters {
-  return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined)) as TaskFilters;
+  return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined));
 }

@@ -10,6 +10,7 @@ import { nodeRoutes } from './nodes.ts';
 import { taskReadRoutes } from './read-tasks.ts';
 import { serviceRoutes } from './service.ts';
 import { submitRoutes } from './submit-tasks.ts';
+import { telemetryRoutes } from './telemetry.ts';
 import { toolRoutes } from './tools.ts';
 
 /** Literal paths stand before those with parameters that would take them. */
@@ -23,6 +24,7 @@ export function routeTable(services: HttpServices): Route[] {
     ...auditLogRoutes(services),
     ...accessRoutes(services),
     ...nodeRoutes(services),
+    ...telemetryRoutes(services),
     ...serviceRoutes(services),
   ];
 }
