@@ -8,6 +8,7 @@ import { systemClock } from '../domain/clock.ts';
 import type { Signer } from '../domain/signer.ts';
 import { createHttpDoor, type HttpDoor } from '../doors/http/server.ts';
 import { TaskChanges } from '../doors/http/task-changes.ts';
+import { dropLead } from '../engine/leadership.ts';
 import { InProcessBrokerServer } from '../platform/broker/in-process.ts';
 import { lockDataFolder } from '../platform/data-folder.ts';
 import { createListenerCertificate } from '../platform/keys/listener-certificate.ts';
@@ -108,6 +109,8 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
   const database = createPool({ url: postgres.url, max: poolMax, role: 'writ_service' });
   stack.push(() => database.close());
 
+  // The lock on the folder says that whoever led before is gone.
+  await dropLead(database);
   const broker = new InProcessBrokerServer();
   stack.push(() => {
     broker.close();

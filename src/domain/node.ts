@@ -55,7 +55,7 @@ export type JoinAnswer = z.infer<typeof joinAnswer>;
 
 const bootSeq = z.strictObject({ boot_id: z.uuid(), seq: z.int().min(-1) });
 
-/** An attempt that a node has and whose receipt is not acknowledged. */
+/** An attempt that a node has and that has not ended. */
 const heldAttempt = z.strictObject({ task_id: z.uuid(), attempt: z.int().min(1), is_started: z.boolean() });
 export type HeldAttempt = z.infer<typeof heldAttempt>;
 

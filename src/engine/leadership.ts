@@ -35,6 +35,11 @@ export async function renewLead(db: Database, term: number, holder: string): Pro
   return updated.rowCount === 1;
 }
 
+/** Ends whatever lead there was. For a process that knows by other means that it is the only one on its database. */
+export async function dropLead(db: Database): Promise<void> {
+  await db.query(`update leader set expires_at = clock_timestamp() - interval '1 second'`);
+}
+
 /** Lets the next one lead at once. */
 export async function yieldLead(db: Database, term: number, holder: string): Promise<void> {
   await db.query({

@@ -45,17 +45,23 @@ export async function answerHeartbeat(
     await context.registry.load();
     context.onNodesChanged();
   }
-  const listAttempts = !context.isFenced() && (await settleAttempts(nodeId, beat, isNewBoot, context));
+  // Read before the orders are: what has arrived by now is not expected of the node any more.
+  const through = await context.receiptsThrough.find(nodeId, beat.boot_id);
+  const throughBoots = await Promise.all(
+    beat.spooled_boots.map(async ({ boot_id }) => ({
+      boot_id,
+      seq: await context.receiptsThrough.find(nodeId, boot_id),
+    })),
+  );
+  const hasAllReceipts =
+    through >= beat.receipts_seq && beat.spooled_boots.every(({ seq }, i) => (throughBoots[i]?.seq ?? -1) >= seq);
+  const listAttempts =
+    !context.isFenced() && (await settleAttempts(nodeId, beat, { isNewBoot, hasAllReceipts }, context));
   const { config, version } = await currentConfig(context.database);
   return {
     lease_until: renewed.lease_until.toISOString(),
-    receipts_through: await context.receiptsThrough.find(nodeId, beat.boot_id),
-    receipts_through_boots: await Promise.all(
-      beat.spooled_boots.map(async ({ boot_id }) => ({
-        boot_id,
-        seq: await context.receiptsThrough.find(nodeId, boot_id),
-      })),
-    ),
+    receipts_through: through,
+    receipts_through_boots: throughBoots,
     cancel: await readCancelRequests(context.database, nodeId),
     config_version: version,
     ...(listAttempts ? { list_attempts: true } : {}),
@@ -77,7 +83,7 @@ function parseBeat(body: unknown): Heartbeat {
 async function settleAttempts(
   nodeId: string,
   beat: Heartbeat,
-  isNewBoot: boolean,
+  { isNewBoot, hasAllReceipts }: { isNewBoot: boolean; hasAllReceipts: boolean },
   context: FleetContext,
 ): Promise<boolean> {
   const orders = await readOrdersOfNode(context.database, nodeId);
@@ -88,6 +94,8 @@ async function settleAttempts(
     context.database,
     orders.filter((order) => order.state === 'dispatched' && held.get(keyOf(order))?.is_started === true),
   );
+  // An order that has ended is missing too while its receipt is on the way.
+  if (!hasAllReceipts) return false;
   const nowMs = context.clock.now();
   const missing = orders.filter(
     (order) => !held.has(keyOf(order)) && (isNewBoot || order.issued_at.getTime() < nowMs - onTheWayMs),

@@ -79,9 +79,9 @@ export class Heartbeats {
 
   #compose(withList: boolean, status: Heartbeat['status']): Heartbeat {
     const { bootId, slots, capabilities, journal, receipts, worker, configVersion } = this.#options;
-    const held = journal.orders.map(({ task_id, attempt, state }): HeldAttempt => {
-      return { task_id, attempt, is_started: state !== 'received' };
-    });
+    const held = journal.orders
+      .filter(({ state }) => state !== 'finished')
+      .map(({ task_id, attempt, state }): HeldAttempt => ({ task_id, attempt, is_started: state === 'started' }));
     const lines = held.map((h) => `${h.task_id} ${h.attempt.toString()} ${h.is_started ? '1' : '0'}\n`).sort();
     const earlier = new Map(journal.spool.filter((r) => r.boot_id !== bootId).map((r) => [r.boot_id, r.seq]));
     return {
