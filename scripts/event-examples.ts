@@ -354,7 +354,7 @@ export const eventDescriptions: Readonly<Record<EventType, EventDescription>> = 
   },
   'audit.recorded': {
     summary: 'A record of a type that has no event of its own, such as reading the list of credentials.',
-    records: ['token.read'],
+    records: ['token.read', 'telemetry.resend'],
     target: 'none',
     status: 'the record’s outcome',
     attributes: { record_type: { type: 'string', description: 'Type of the record.' } },

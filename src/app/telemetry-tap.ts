@@ -150,7 +150,8 @@ async function serve(socket: Socket, options: TapOptions, positions: Positions):
 
 function lowestSeq(delivery: Delivery): number {
   const text = Buffer.from(delivery.body).toString('utf8');
-  const first = JSON.parse(text.slice(0, text.indexOf('\n') < 0 ? undefined : text.indexOf('\n'))) as TelemetryEvent;
+  const [line = ''] = text.split('\n', 1);
+  const first = JSON.parse(line) as TelemetryEvent;
   return first.attributes.audit_seq;
 }
 

@@ -58,7 +58,8 @@ function describe(error: unknown): Told {
   if (error instanceof AppError) {
     // Errors of fields stand in the message of those that come from the settings.
     const errors = error.reason === 'invalid_settings' ? [] : (error.details.errors ?? []);
-    return { exit: exitCodes.usage, code: error.reason, message: error.message, errors };
+    const exit = error.code === 'unavailable' ? exitCodes.unreachable : exitCodes.usage;
+    return { exit, code: error.reason, message: error.message, errors };
   }
   if (!(error instanceof Error)) return { exit: exitCodes.usage, code: 'internal', message: String(error) };
   if (error.name === 'WritUnreachableError') return unreachable(error);

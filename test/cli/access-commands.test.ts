@@ -72,7 +72,7 @@ describe('commands about access', () => {
     server = await startScriptedServer(() => problem(403, 'grant_exceeds_own'));
     const out = join(folder, 'ci.token');
     expect((await writ(['token', 'create', 'ci', '--out', out])).code).to.equal(4);
-    expect(await stat(out).catch((error: NodeJS.ErrnoException) => error.code)).to.equal('ENOENT');
+    expect(await stat(out).catch(String)).to.include('ENOENT');
   });
 
   it('give a join token the longest life that it may have', async () => {

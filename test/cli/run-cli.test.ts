@@ -66,10 +66,7 @@ describe('the command line', () => {
     expect(stderr).to.include('HTTP_LISTEN').and.include('MAX_RETRIES');
   });
 
-  it('says that no writ dev runs where telemetry is asked for', async () => {
-    const { code, stderr } = await run(['telemetry', 'tail', '--data', '/nonexistent']);
-    expect(code).to.equal(5);
-    expect(stderr).to.include('/nonexistent');
+  it('knows the feeds that there are', async () => {
     expect((await run(['telemetry', 'tail', '--feed', 'all'])).code).to.equal(3);
   });
 });
@@ -94,17 +91,21 @@ describe('writ as a process', () => {
     expect(JSON.parse(stdout)).to.include({ state: 'succeeded' });
   }).timeout(20_000);
 
+  it('says that no writ dev runs where telemetry is asked for', async () => {
+    const { code, stderr } = await spawnCli(['telemetry', 'tail', '--data', '/nonexistent']);
+    expect(code).to.equal(5);
+    expect(stderr).to.include('/nonexistent');
+  }).timeout(20_000);
+
   it('ends quietly when whoever reads its output stops reading', async () => {
     const tasks = Array.from({ length: 400 }, () => taskBody('id', { source: 'x'.repeat(1000) }));
     const server = await startScriptedServer(() => ({ body: { tasks, next_cursor: null } }));
-    const script = `const { PassThrough } = require('node:stream'); process.stdout.write = ((write) => (...a) => { setImmediate(() => process.stdout.emit('error', Object.assign(new Error('x'), { code: 'EPIPE' }))); return write.apply(process.stdout, a); })(process.stdout.write);`;
-    const nodeArgs = [
-      '--import',
-      `data:text/javascript,${encodeURIComponent(`import { createRequire } from 'node:module'; const require = createRequire('file:///');${script}`)}`,
-    ];
-    const { stderr } = await spawnCli(['task', 'list', '--json'], { environment: { WRIT_URL: server.url }, nodeArgs });
+    const { code, stderr } = await spawnCli(['task', 'list', '--json'], {
+      environment: { WRIT_URL: server.url },
+      stopsReading: true,
+    });
     await server.close();
-    expect(stderr).to.equal('');
+    expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
   }).timeout(20_000);
 });
 

@@ -1,6 +1,7 @@
 /** Runs the command line inside of the test, with streams that are kept, or as a process of its own. */
 
 import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { runCli } from '../../src/cli/run-cli.ts';
@@ -51,21 +52,24 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 const root = new URL('../../', import.meta.url);
 const main = fileURLToPath(new URL('src/cli/main.ts', root));
 
-/** The command as users start it. `nodeArgs` go before the program. */
-export function spawnCli(args: readonly string[], options: RunOptions & { nodeArgs?: string[] } = {}): Promise<Ran> {
-  const { environment = {}, folder = fileURLToPath(root), stdin = '', nodeArgs = [] } = options;
+/** The command as users start it. With `stopsReading` nobody reads its output after the first bytes. */
+export function spawnCli(args: readonly string[], options: RunOptions & { stopsReading?: boolean } = {}): Promise<Ran> {
+  const { environment = {}, folder = fileURLToPath(root), stdin = '', stopsReading = false } = options;
   const { PATH = '', HOME = '', NODE_V8_COVERAGE } = process.env;
   const coverage = NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE };
-  const tsx = import.meta.resolve('tsx');
+  const tsx = createRequire(import.meta.url).resolve('tsx');
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', tsx, ...nodeArgs, main, ...args], {
+    const child = spawn(process.execPath, ['--import', tsx, main, ...args], {
       cwd: folder,
       env: { PATH, HOME, ...coverage, ...environment },
       stdio: 'pipe',
     });
     let stdout = '';
     let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString('utf8')));
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString('utf8');
+      if (stopsReading) child.stdout.destroy();
+    });
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')));
     child.stdin.on('error', () => {});
     child.stdin.end(stdin);

@@ -3,12 +3,15 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+/** Of a request; `tasks` where it is a batch. */
+export type AskedBody = Record<string, unknown> & { tasks?: { tool: string; source?: string }[] };
+
 export interface Asked {
   method: string;
   /** Path with its query. */
   url: string;
   headers: IncomingHttpHeaders;
-  body: any;
+  body: AskedBody | undefined;
 }
 
 export interface ScriptedAnswer {
@@ -38,7 +41,7 @@ export async function startScriptedServer(
       for await (const chunk of request) chunks.push(chunk as Buffer);
       const text = Buffer.concat(chunks).toString('utf8');
       const { method = '', url = '', headers } = request;
-      const one: Asked = { method, url, headers, body: text === '' ? undefined : JSON.parse(text) };
+      const one: Asked = { method, url, headers, body: text === '' ? undefined : (JSON.parse(text) as AskedBody) };
       const path = url.split('?')[0];
       const count = asked.filter((before) => before.method === method && before.url.split('?')[0] === path).length;
       asked.push(one);

@@ -83,7 +83,7 @@ export function authorityContract(name: string, setup: () => Promise<AuthorityHa
       const [root] = certificatesOf(await harness.authority.rootPem());
       expect(root?.ca).to.equal(true);
       expect(root?.checkIssued(root)).to.equal(true);
-      expect(root && root.verify(root.publicKey)).to.equal(true);
+      expect(root?.verify(root.publicKey)).to.equal(true);
     });
 
     it('certifies the key of the request, with a chain up to the root', async () => {

@@ -199,7 +199,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     stop: async () => {
       await Promise.all(nodes.map((node) => node.stop(0).catch(() => undefined)));
       await orchestrator.engine.stop();
-      await server.close();
+      server.close();
       await database.close();
       await testDatabase.drop();
       await rm(folder, { recursive: true, force: true });

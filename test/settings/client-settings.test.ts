@@ -65,7 +65,7 @@ describe('client settings', () => {
   it('refuse a token that is none, without showing it', async () => {
     const error = await readClientSettings({ folder, environment: { WRIT_TOKEN: 'pass word\r\nX: y' } }).catch(String);
     expect(error)
-      .to.match(/holds no token/)
+      .to.match(/holds is no token/)
       .and.not.include('word');
   });
 

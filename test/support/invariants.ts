@@ -120,7 +120,7 @@ async function checkManifests(
     'select jti, sha256, jws, open from manifests order by issued_at, jti',
   );
   const named = new Map(
-    records.filter(({ type }) => type === 'manifest.issue').map((r) => [String(r.data?.manifest_sha256), r.seq]),
+    records.filter(({ type }) => type === 'manifest.issue').map((r) => [r.data?.manifest_sha256 as string, r.seq]),
   );
   report(named.size === rows.length, `${named.size.toString()} manifests in the log, ${rows.length.toString()} stored`);
   const orders: Orders = new Map();
@@ -153,7 +153,7 @@ async function checkReceipts(
   for (const record of records) {
     if (record.type !== 'receipt.accept' && record.type !== 'receipt.late') continue;
     const results = record.data?.results as unknown as [string, number, string][];
-    const sha256 = String(record.data?.receipt_sha256);
+    const sha256 = record.data?.receipt_sha256 as string;
     told.set(sha256, [...(told.get(sha256) ?? []), ...results.map((r) => r.join(' '))]);
     if (record.type === 'receipt.late') continue;
     for (const [task, attempt] of results) {
@@ -227,7 +227,7 @@ async function checkTasks(
   }>('select task_id, attempt, manifest, status from results where status is not null');
   for (const { task_id, attempt, manifest } of results) {
     const order = orders.get(`${task_id} ${attempt.toString()}`);
-    report(order !== undefined && order.jti === manifest, `result ${task_id} ${attempt.toString()}: no order`);
+    report(manifest !== null && order?.jti === manifest, `result ${task_id} ${attempt.toString()}: no order`);
   }
   const { rows: inHand } = await db.query<{ task_id: string; attempt: number; manifest: string }>(
     `select task_id, attempt, manifest from queue where state in ('dispatched', 'running', 'in_doubt')`,

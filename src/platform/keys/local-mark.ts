@@ -54,7 +54,7 @@ class LocalMark implements Mark {
     if (current !== undefined && next.size < current.value.size) {
       throw new AppError('conflict', "The log's mark only moves up.", { reason: 'mark_shrinks' });
     }
-    if (current !== undefined && next.size === current.value.size && next.root !== current.value.root) {
+    if (next.size === current?.value.size && next.root !== current.value.root) {
       throw new AppError('conflict', "The log's mark has another root for this size.", { reason: 'mark_forks' });
     }
     await this.#append((current?.version ?? 0) + 1, next);
