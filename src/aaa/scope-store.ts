@@ -34,7 +34,9 @@ export async function writeScope(
   context: { audit: AuditLogger; requestId: string },
 ): Promise<void> {
   if (scope.name.startsWith(reservedScopePrefix)) {
-    throw new AppError('invalid', `Names that begin with "${reservedScopePrefix}" are Writ's own.`, { reason: 'reserved_name' });
+    throw new AppError('invalid', `Names that begin with "${reservedScopePrefix}" are Writ's own.`, {
+      reason: 'reserved_name',
+    });
   }
   if (actor.scope !== null) {
     throw new AppError('forbidden', 'You are bound to a scope and cannot define scopes.', {

@@ -26,7 +26,7 @@ import { createControlLink } from '../worker/control-link.ts';
 import { WorkerNode } from '../worker/worker-node.ts';
 import { ensureAdminToken, ensurePolicy, makeJoinToken, writeAddress } from './dev-files.ts';
 import { httpServices } from './http-services.ts';
-import { nextFreePort, parseListen } from './listeners.ts';
+import { isLoopback, nextFreePort, parseListen } from './listeners.ts';
 import { composeOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { openTelemetryTap } from './telemetry-tap.ts';
 
@@ -181,6 +181,13 @@ async function openDoor(
   });
   const certificate = await createListenerCertificate(authority);
   const http = parseListen(settings.http_listen);
+  if (!isLoopback(http.host) && !settings.http_allow_plaintext) {
+    throw new AppError(
+      'invalid',
+      `HTTP_LISTEN (${settings.http_listen}) is not on loopback, and tokens would cross the network unencrypted. Listen on 127.0.0.1, or set HTTP_ALLOW_PLAINTEXT=true.`,
+      { reason: 'plaintext_refused' },
+    );
+  }
   const https =
     settings.https_listen === ''
       ? { host: http.host, port: await nextFreePort(http) }

@@ -45,6 +45,9 @@ export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, p
       heartbeat: (token, nodeId, body) => fleet.heartbeat(token, nodeId, body),
     },
     deadEvents: deadEvents({ database, audit, broker, names: telemetryNames }),
+    assertWritable: () => {
+      engine.assertWritable();
+    },
     system: () => engine.state,
     readiness: () => engine.health(),
     jwks: async () => {

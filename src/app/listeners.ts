@@ -29,3 +29,8 @@ export async function nextFreePort({ host, port }: ListenAddress): Promise<numbe
     });
   });
 }
+
+/** Whether only this machine can reach a listener there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

@@ -60,6 +60,8 @@ export async function readTaskInput(
   file: string | undefined,
   io: CliIo,
 ): Promise<TaskInput> {
+  // By custom, "-" is standard input.
+  if (words.length === 1 && words[0] === '-') return readTaskInput([], flags, '-', io);
   const isDescribed =
     words.length > 0 || flags.tool !== undefined || flags.action !== undefined || flags.payload !== undefined;
   if (isDescribed) {

@@ -19,6 +19,8 @@ import { planCollection, type Collection } from './plan-collection.ts';
 const prefetch = 32;
 /** Receipts in one transaction at most. */
 const roundMax = 16;
+/** Tries of one commit whose tasks move meanwhile. */
+const retriesMax = 10;
 
 /** What a node has finished, and in what time it ran that: its rate while it has work. */
 export interface NodeProgress {
@@ -36,6 +38,8 @@ export interface CollectorOptions {
   /** Called after each commit: results by node, tasks that ended, and tasks that can go again at once. */
   onCollected: (collected: { byNode: Map<string, NodeProgress>; ended: string[]; ready: string[] }) => void;
   onRefused: (reason: string) => void;
+  /** Records what was refused; a flood is counted instead. */
+  recordDenial: (record: RecordDraft) => Promise<void>;
 }
 
 /**
@@ -114,13 +118,14 @@ export class Collector {
         records.push(refusedRecord(delivery, error));
       }
     }
-    await this.#options.audit.append(this.#options.database, records);
+    for (const record of records) await this.#options.recordDenial(record);
     return [...receipts.values()];
   }
 
   async #commit(opened: readonly OpenReceipt[]): Promise<void> {
     const { database, audit, clock, random } = this.#options;
     let receipts = [...opened];
+    let retries = 0;
     // Success is taken on trust at first, since the commit checks every task: so the common case is one round trip.
     const read = new Set(
       receipts.flatMap(({ payload }) => payload.results.filter((r) => r.status !== 'succeeded').map((r) => r.task_id)),
@@ -136,7 +141,10 @@ export class Collector {
       } catch (error) {
         const failure = raised(error);
         if (failure?.code === 'WR002') {
-          for (const taskId of failure.detail.split(' ')) read.add(taskId);
+          const moved = failure.detail.split(' ');
+          // What was read and still could not move has moved again since; more often than that is a defect, and not waited out.
+          if (moved.every((taskId) => read.has(taskId)) && ++retries > retriesMax) throw error;
+          for (const taskId of moved) read.add(taskId);
         } else if (failure?.code === 'WR004') {
           const known = new Set(failure.detail.split(' '));
           receipts = receipts.filter(({ payload }) => !known.has(payload.jti));

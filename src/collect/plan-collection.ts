@@ -97,7 +97,7 @@ function outcomeOf(open: OpenResult, context: PlanContext): Outcome {
     context.random(),
   );
   // What was in doubt may have had its effect: its late answer ends it, whatever it says.
-  if (live.state !== 'in_doubt' || outcome.kind === 'end') return outcome;
+  if (live.state !== 'in_doubt' || (outcome.kind === 'end' && outcome.state === 'succeeded')) return outcome;
   return { kind: 'end', state: 'failed', reason: outcome.reason };
 }
 

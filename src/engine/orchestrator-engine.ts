@@ -50,6 +50,7 @@ export class OrchestratorEngine {
     this.#collector = new Collector({
       ...parts,
       findNodeKey: (kid) => parts.fleet.registry.findKey(kid),
+      recordDenial: (record) => parts.aaa.denials.record(record),
       onCollected: (collected) => {
         this.#takeCollected(collected);
       },

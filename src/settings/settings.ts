@@ -42,6 +42,12 @@ export const definitions = {
     'Least level of log lines on stderr.',
   ),
   http_listen: define('HTTP_LISTEN', listen, '127.0.0.1:8080', 'Address of the API.'),
+  http_allow_plaintext: define(
+    'HTTP_ALLOW_PLAINTEXT',
+    z.stringbool(),
+    false,
+    'Whether HTTP_LISTEN may be an address off loopback: tokens then cross the network unencrypted.',
+  ),
   https_listen: define(
     'HTTPS_LISTEN',
     listen.or(z.literal('')),

@@ -51,7 +51,10 @@ export function deadEvents(options: {
   };
 }
 
-function messageOf({ feed, message_id, type, body }: StoredDeadEvent, names: TelemetryNames): Parameters<Broker['publish']>[0][number] {
+function messageOf(
+  { feed, message_id, type, body }: StoredDeadEvent,
+  names: TelemetryNames,
+): Parameters<Broker['publish']>[0][number] {
   return {
     exchange: names.exchange,
     routingKey: feed === 'batches' ? batchesKey : names.routingKey,

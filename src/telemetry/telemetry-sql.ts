@@ -72,11 +72,7 @@ export async function insertDeadEvents(
   });
 }
 
-export async function readDeadEvents(
-  db: Queryable,
-  after: number,
-  limit: number,
-): Promise<StoredDeadEvent[]> {
+export async function readDeadEvents(db: Queryable, after: number, limit: number): Promise<StoredDeadEvent[]> {
   const found = await db.query<StoredDeadEvent>({
     name: 'read_dead_events',
     text: `select dead_event_id, feed, audit_seq, message_id, type, body, reason, attempts, created_at from dead_events

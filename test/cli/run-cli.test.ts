@@ -150,9 +150,8 @@ describe('verifying offline', () => {
       if (loaded.has(file)) continue;
       loaded.add(file);
       if (!file.startsWith('/')) continue;
-      const statements = (await readFile(file, 'utf8')).matchAll(
-        /^(?:import|export)\s(?!type\b)[^;]*?from '([^']+)'/gms,
-      );
+      const statement = /^(?:import|export)\s(?!type\b)(?:[^;']*?from )?'([^']+)'/gms;
+      const statements = (await readFile(file, 'utf8')).matchAll(statement);
       for (const [, name = ''] of statements) queue.push(name.startsWith('.') ? join(dirname(file), name) : name);
     }
     const names = [...loaded].map((name) => name.replace(source, ''));

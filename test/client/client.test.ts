@@ -56,7 +56,10 @@ describe('the client', () => {
     expect(server.asked[0]?.body?.['atomic']).to.equal(true);
     const tooMany = await client.submitBatch(new Array<Submission>(1001).fill(noop), { atomic: true }).catch(String);
     expect(tooMany).to.match(/at most 1000/);
-    expect(server.asked).to.have.length(1);
+    await client.submitBatch(new Array<Submission>(3).fill({ ...noop, payload: { text: 'x'.repeat(400_000) } }), {
+      atomic: true,
+    });
+    expect(server.asked.map(({ body }) => body?.tasks?.length)).to.deep.equal([2, 3]);
   });
 
   it('walks a list page by page up to its limit, with labels as parameters of their own', async () => {
@@ -73,6 +76,13 @@ describe('the client', () => {
     const first = new URL(server.asked[0]?.url ?? '', 'http://a').searchParams;
     expect(Object.fromEntries(first)).to.deep.equal({ state: 'failed', 'label.team': 'blue', limit: '500' });
     expect(server.asked).to.have.length(3);
+  });
+
+  it('never gives more than was asked for', async () => {
+    const client = await serve(() => ({ body: { tasks: [taskBody('t1'), taskBody('t2')], next_cursor: 'more' } }));
+    const found: unknown[] = [];
+    for await (const task of client.list({}, { limit: 1 })) found.push(task);
+    expect(found).to.have.length(1);
   });
 
   it('ends a list where the server gives no further cursor', async () => {

@@ -17,6 +17,7 @@ describe('a client with a certificate authority of its own', () => {
   let url: string;
   let caCert: string;
   let handshakes = 0;
+  let connections = 0;
 
   before(async () => {
     folder = await makeScratchFolder('writ-https-fetch-');
@@ -35,6 +36,7 @@ describe('a client with a certificate authority of its own', () => {
       });
     });
     server.on('secureConnection', () => (handshakes += 1));
+    server.on('connection', () => (connections += 1));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     url = `https://127.0.0.1:${(server.address() as AddressInfo).port.toString()}`;
   });
@@ -70,11 +72,13 @@ describe('a client with a certificate authority of its own', () => {
   it('trusts nobody else, and does not try again', async () => {
     const stranger = await (await openAuthority('stranger')).rootPem();
     for (const options of [{ caCert: stranger }, {}]) {
+      const before = connections;
       const error = (await new WritClient({ url, ...options })
         .whoami()
         .catch((e: unknown) => e)) as WritUnreachableError;
       expect(error.name).to.equal('WritUnreachableError');
       expect(error.code).to.match(/SELF_SIGNED|UNABLE_TO|CERT/);
+      expect(connections - before).to.equal(1);
     }
   });
 });

@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { AppError } from '../../src/domain/error.ts';
 import { cancelTask } from '../../src/tasks/cancel.ts';
+import { lockLiveTask } from '../../src/tasks/command.ts';
+import { endQueuedTasks } from '../../src/tasks/end-queued.ts';
 import { readAttempts, readResult } from '../../src/tasks/read-result.ts';
 import { readTask } from '../../src/tasks/read-tasks.ts';
 import { redriveTask } from '../../src/tasks/redrive.ts';
@@ -100,6 +102,21 @@ describe('commands on tasks', () => {
       );
       expect(answers.filter((answer) => answer === 'done')).to.have.length(1);
       expect(answers.filter((answer) => answer === 'already_ended')).to.have.length(9);
+    });
+
+    it('waits for whoever holds the task, and decides by what they left', async () => {
+      const id = await one();
+      let waiting: Promise<string> = Promise.resolve('');
+      await rooms.database.transaction(async (tx) => {
+        const live = await lockLiveTask(tx, id);
+        if (live === undefined) throw new Error('the task is not live');
+        waiting = reasonOf(cancelTask(rooms.command(id), {}, rooms.commands));
+        const blocked = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        while ((await tx.query(blocked)).rowCount === 0);
+        const record = { type: 'task.cancel', outcome: 'success' as const };
+        await endQueuedTasks(tx, rooms.audit, [live], { state: 'cancelled', reason: 'test', record });
+      });
+      expect(await waiting).to.equal('already_ended');
     });
 
     it('answers equal calls with one key alike, though only the first found it queued', async () => {

@@ -81,6 +81,7 @@ describe('explaining why a task does not run', () => {
     const ids = (await rooms.submit(Array.from({ length: 8 }, () => ({ ...noopTask, source: 'many' })))).map(
       ({ task_id }) => task_id,
     );
+    await rooms.submit([{ ...noopTask, source: 'many', constraints: { rack: '9' }, priority: 100 }]);
     await rooms.database.query(`update nodes set status = 'unhealthy' where node_id <> $1`, [nodeId]);
     await rooms.dispatch(ids.slice(0, 2), nodeId);
     const last = ids.at(-1) ?? '';

@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { AppError } from '../../src/domain/error.ts';
 import type { TaskState } from '../../src/domain/task-state.ts';
+import { cancelTask } from '../../src/tasks/cancel.ts';
+import { redriveTask } from '../../src/tasks/redrive.ts';
 import { writeCursor } from '../../src/tasks/list-cursor.ts';
 import type { TaskFilters } from '../../src/tasks/read-sql.ts';
 import { deadLetters, listTasks, readTask } from '../../src/tasks/read-tasks.ts';
@@ -154,6 +156,12 @@ describe('lists of tasks', () => {
     const again = await listTasks(rooms.database, { state: 'failed' }, undefined, 100);
     expect(again.items.filter(({ task_id }) => task_id === id)).to.have.length(1);
     expect(again.items.find(({ task_id }) => task_id === id)).to.include({ attempt: 2, tries: 1 });
+    await redriveTask(rooms.command(id), {}, rooms.commands);
+    await cancelTask(rooms.command(id), {}, rooms.commands);
+    const inState = async (state: TaskState): Promise<string[]> =>
+      (await listTasks(rooms.database, { state }, undefined, 100)).items.map(({ task_id }) => task_id);
+    expect(await inState('failed')).not.to.include(id);
+    expect(await inState('cancelled')).to.deep.equal([id]);
   });
 
   it('goes on by cursors, and new tasks move nothing', async () => {

@@ -176,6 +176,10 @@ async function addNode(
       nodeId,
     ],
   );
+  await database.query(
+    `insert into trusted_keys (kid, use, jwk, node_id, trusted_from, record_id) values ($1, 'node', '{}', $2, now(), $2)`,
+    [nodeId, nodeId],
+  );
   return nodeId;
 }
 

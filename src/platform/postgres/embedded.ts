@@ -59,7 +59,7 @@ const STATE_LINE = 7;
  */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   if (process.platform === 'win32') {
-    throw new FatalError('there is no embedded PostgreSQL on Windows: set DATABASE_URL to a server, or use WSL');
+    throw new FatalError('there is no embedded PostgreSQL on Windows: use WSL');
   }
   // Others may pass through, so that the account of PostgreSQL can; nothing in it is readable for them.
   await mkdir(options.dataDir, { recursive: true, mode: 0o711 });

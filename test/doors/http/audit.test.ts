@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import type { AuditRecord } from '../../../src/proof/record.ts';
-import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
+import { noopTask, openDoor, withDoor, type DoorFixture } from './fixture.ts';
 
 describe('the audit log over HTTP', () => {
   let door: DoorFixture;
@@ -103,10 +103,10 @@ describe('the audit log over HTTP', () => {
   });
 
   it('shows checkpoint and tiles to anybody where that is configured, and nothing more', async () => {
-    const open = await openDoor({ services: { isAuditLogPublic: true } });
-    expect((await open.call('GET', '/api/v1/audit/log/checkpoint')).status).to.equal(200);
-    expect((await open.call('GET', '/api/v1/audit/log/tile/0/000')).status).to.equal(200);
-    expect((await open.call('GET', '/api/v1/audit/records')).status).to.equal(401);
-    await open.close();
+    await withDoor({ services: { isAuditLogPublic: true } }, async (open) => {
+      expect((await open.call('GET', '/api/v1/audit/log/checkpoint')).status).to.equal(200);
+      expect((await open.call('GET', '/api/v1/audit/log/tile/0/000')).status).to.equal(200);
+      expect((await open.call('GET', '/api/v1/audit/records')).status).to.equal(401);
+    });
   });
 });

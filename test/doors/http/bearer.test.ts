@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { openDoor, type DoorFixture } from './fixture.ts';
+import { openDoor, withDoor, type DoorFixture } from './fixture.ts';
 
 describe('bearer tokens', () => {
   let door: DoorFixture;
@@ -121,21 +121,24 @@ describe('bearer tokens', () => {
 
   it('hands the tokens of nodes to the fleet as they are', async () => {
     const seen: unknown[] = [];
-    const own = await openDoor({
-      services: {
-        fleet: {
-          register: (given, body, { ip }) => Promise.resolve({ seen: seen.push([given, body, ip]) }),
-          heartbeat: (given, nodeId, body) => Promise.resolve({ seen: seen.push([given, nodeId, body]) }),
+    await withDoor(
+      {
+        services: {
+          fleet: {
+            register: (given, body, { ip }) => Promise.resolve({ seen: seen.push([given, body, ip]) }),
+            heartbeat: (given, nodeId, body) => Promise.resolve({ seen: seen.push([given, nodeId, body]) }),
+          },
         },
       },
-    });
-    const join = await own.call('POST', '/api/v1/nodes/register', { token: 'join', body: { a: 1 } });
-    const beat = await own.call('POST', '/api/v1/nodes/n1/heartbeat', { token: 'credential', body: { b: 2 } });
-    expect([join.status, beat.status]).to.deep.equal([201, 200]);
-    expect(seen).to.deep.equal([
-      ['join', { a: 1 }, '127.0.0.1'],
-      ['credential', 'n1', { b: 2 }],
-    ]);
-    await own.close();
+      async (own) => {
+        const join = await own.call('POST', '/api/v1/nodes/register', { token: 'join', body: { a: 1 } });
+        const beat = await own.call('POST', '/api/v1/nodes/n1/heartbeat', { token: 'credential', body: { b: 2 } });
+        expect([join.status, beat.status]).to.deep.equal([201, 200]);
+        expect(seen).to.deep.equal([
+          ['join', { a: 1 }, '127.0.0.1'],
+          ['credential', 'n1', { b: 2 }],
+        ]);
+      },
+    );
   });
 });

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'mocha';
 import { apiPage } from '../../../src/doors/http/api-page.ts';
 import { markdownHtml } from '../../../src/doors/http/errors-page.ts';
 import type { OpenApi } from '../../../src/doors/http/openapi.ts';
-import { openDoor, type DoorFixture } from './fixture.ts';
+import { openDoor, withDoor, type DoorFixture } from './fixture.ts';
 
 describe('documents of the API', () => {
   let door: DoorFixture;
@@ -87,44 +87,44 @@ describe('documents of the API', () => {
 describe('service routes', () => {
   it('say that some part is not ready', async () => {
     const parts = { database: { ok: true }, log: { ok: false, detail: 'fenced' } };
-    const door = await openDoor({ services: { readiness: () => Promise.resolve({ ready: false, parts }) } });
-    const answer = await door.call('GET', '/api/v1/ready');
-    expect([answer.status, answer.body]).to.deep.equal([503, { ready: false, parts }]);
-    expect((await door.call('GET', '/api/v1/health')).body).to.deep.equal({ status: 'ok' });
-    await door.close();
+    await withDoor({ services: { readiness: () => Promise.resolve({ ready: false, parts }) } }, async (door) => {
+      const answer = await door.call('GET', '/api/v1/ready');
+      expect([answer.status, answer.body]).to.deep.equal([503, { ready: false, parts }]);
+      expect((await door.call('GET', '/api/v1/health')).body).to.deep.equal({ status: 'ok' });
+    });
   });
 
   it('give keys that may be kept for a while, and asked for again cheaply', async () => {
-    const door = await openDoor();
-    const keys = await door.call('GET', '/.well-known/jwks.json');
-    expect(keys.body).to.deep.equal({ keys: [] });
-    expect(keys.headers.get('cache-control')).to.equal('public, max-age=300');
-    const etag = keys.headers.get('etag') ?? '';
-    const again = await door.call('GET', '/.well-known/jwks.json', { headers: { 'If-None-Match': etag } });
-    expect([again.status, again.text]).to.deep.equal([304, '']);
-    await door.close();
+    await withDoor({}, async (door) => {
+      const keys = await door.call('GET', '/.well-known/jwks.json');
+      expect(keys.body).to.deep.equal({ keys: [] });
+      expect(keys.headers.get('cache-control')).to.equal('public, max-age=300');
+      const etag = keys.headers.get('etag') ?? '';
+      const again = await door.call('GET', '/.well-known/jwks.json', { headers: { 'If-None-Match': etag } });
+      expect([again.status, again.text]).to.deep.equal([304, '']);
+    });
   });
 
   it('list nodes and tools', async () => {
-    const door = await openDoor();
-    const token = await door.token({ roles: ['viewer'] });
-    const ids = [await door.addNode(), await door.addNode({ labels: { rack: '1' } })].sort();
-    const first = await door.call('GET', '/api/v1/nodes?limit=1', { token });
-    expect([first.body.total, first.body.nodes[0]?.id]).to.deep.equal([2, ids[0]]);
-    expect(first.text).not.to.match(/credential|sha256.:.[0-9a-f]{64}",/);
-    const second = await door.call('GET', `/api/v1/nodes?limit=1&cursor=${first.body.next_cursor}`, {
-      token,
+    await withDoor({}, async (door) => {
+      const token = await door.token({ roles: ['viewer'] });
+      const ids = [await door.addNode(), await door.addNode({ labels: { rack: '1' } })].sort();
+      const first = await door.call('GET', '/api/v1/nodes?limit=1', { token });
+      expect([first.body.total, first.body.nodes[0]?.id]).to.deep.equal([2, ids[0]]);
+      expect(first.text).not.to.match(/credential|sha256.:.[0-9a-f]{64}",/);
+      const second = await door.call('GET', `/api/v1/nodes?limit=1&cursor=${first.body.next_cursor}`, {
+        token,
+      });
+      expect([second.body.nodes[0]?.id, second.body.next_cursor]).to.deep.equal([ids[1], null]);
+      const tools = await door.call('GET', '/api/v1/tools', { token });
+      expect(tools.body.tools.map(({ tool }) => tool)).to.include('noop');
+      const noop = await door.call('GET', '/api/v1/tools/noop', { token });
+      expect(noop.body.actions.map(({ action, effects }) => [action, effects])).to.deep.include([
+        'append',
+        'destructive',
+      ]);
+      expect((await door.call('GET', '/api/v1/tools/nothing', { token })).body.code).to.equal('tool_not_found');
+      expect((await door.call('GET', '/api/v1/tools/constructor', { token })).status).to.equal(404);
     });
-    expect([second.body.nodes[0]?.id, second.body.next_cursor]).to.deep.equal([ids[1], null]);
-    const tools = await door.call('GET', '/api/v1/tools', { token });
-    expect(tools.body.tools.map(({ tool }) => tool)).to.include('noop');
-    const noop = await door.call('GET', '/api/v1/tools/noop', { token });
-    expect(noop.body.actions.map(({ action, effects }) => [action, effects])).to.deep.include([
-      'append',
-      'destructive',
-    ]);
-    expect((await door.call('GET', '/api/v1/tools/nothing', { token })).body.code).to.equal('tool_not_found');
-    expect((await door.call('GET', '/api/v1/tools/constructor', { token })).status).to.equal(404);
-    await door.close();
   });
 });

@@ -134,6 +134,12 @@ export async function openDoor(options: DoorFixtureOptions = {}): Promise<DoorFi
   };
 }
 
+/** A door for one test, closed however the test ends. */
+export async function withDoor(options: DoorFixtureOptions, work: (door: DoorFixture) => Promise<void>): Promise<void> {
+  const door = await openDoor(options);
+  await work(door).finally(() => door.close());
+}
+
 function refuseNode(): Promise<object> {
   return Promise.reject(new AppError('unauthenticated', 'The credential is wrong.', { reason: 'unauthenticated' }));
 }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
-import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
+import { noopTask, openDoor, withDoor, type DoorFixture } from './fixture.ts';
 
 describe('hostile input over HTTP', () => {
   let door: DoorFixture;
@@ -213,14 +213,17 @@ describe('hostile input over HTTP', () => {
   });
 
   it('tells nothing of a failure inside, and tells it to the log', async () => {
-    const own = await openDoor({
-      services: { readiness: () => Promise.reject(new Error('select secret from table')) },
-    });
-    const answer = await own.call('GET', '/api/v1/ready');
-    expect([answer.status, answer.body.code]).to.deep.equal([500, 'internal']);
-    expect(answer.text).not.to.include('secret');
-    expect(own.failures).to.have.length(1);
-    await own.close();
+    await withDoor(
+      {
+        services: { readiness: () => Promise.reject(new Error('select secret from table')) },
+      },
+      async (own) => {
+        const answer = await own.call('GET', '/api/v1/ready');
+        expect([answer.status, answer.body.code]).to.deep.equal([500, 'internal']);
+        expect(answer.text).not.to.include('secret');
+        expect(own.failures).to.have.length(1);
+      },
+    );
   });
 
   it('hides what it is made of, and lets no page do anything', async () => {

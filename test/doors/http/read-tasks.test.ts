@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
+import { noopTask, openDoor, withDoor, type DoorFixture } from './fixture.ts';
 
 describe('reading tasks over HTTP', () => {
   let door: DoorFixture;
@@ -114,6 +114,12 @@ describe('reading tasks over HTTP', () => {
       'true',
       first.text,
     ]);
+    const other = await door.call('POST', `/api/v1/tasks/${await one()}/cancel`, {
+      token,
+      body: { reason: 'no' },
+      headers,
+    });
+    expect([other.status, other.body.code]).to.deep.equal([409, 'idempotency_conflict']);
     expect((await door.call('POST', `/api/v1/tasks/${id}/cancel`, { token })).body.code).to.equal('already_ended');
     expect((await door.call('POST', `/api/v1/tasks/${id}/redrive`, { token })).body.state).to.equal('queued');
     expect(
@@ -135,16 +141,17 @@ describe('reading tasks over HTTP', () => {
 
 describe('closing the door', () => {
   it('wakes calls that wait, answers them, and takes no more', async () => {
-    const door = await openDoor();
-    const token = await door.token({ roles: ['operator'] });
-    const [task] = await door.submit([noopTask]);
-    const waiting = door.call('GET', `/api/v1/tasks/${task?.task_id ?? ''}?wait_s=60`, { token });
-    await door.call('GET', '/health');
-    const started = performance.now();
-    const closed = door.close();
-    expect((await waiting).body.state).to.equal('queued');
-    await closed;
-    expect(performance.now() - started).to.be.below(2000);
-    expect(await door.call('GET', '/health').catch(() => 'refused')).to.equal('refused');
+    await withDoor({}, async (door) => {
+      const token = await door.token({ roles: ['operator'] });
+      const [task] = await door.submit([noopTask]);
+      const waiting = door.call('GET', `/api/v1/tasks/${task?.task_id ?? ''}?wait_s=60`, { token });
+      await door.call('GET', '/health');
+      const started = performance.now();
+      const closed = door.door.close();
+      expect((await waiting).body.state).to.equal('queued');
+      await closed;
+      expect(performance.now() - started).to.be.below(2000);
+      expect(await door.call('GET', '/health').catch(() => 'refused')).to.equal('refused');
+    });
   });
 });

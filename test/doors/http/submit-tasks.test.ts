@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { AppError } from '../../../src/domain/error.ts';
-import { noopTask, openDoor, type DoorFixture } from './fixture.ts';
+import { noopTask, openDoor, withDoor, type DoorFixture } from './fixture.ts';
 
 describe('submitting over HTTP', () => {
   let door: DoorFixture;
@@ -145,32 +145,35 @@ describe('submitting over HTTP', () => {
   });
 
   it('changes nothing while nothing may be changed, and goes on reading and planning', async () => {
-    const own = await openDoor({
-      services: {
-        assertWritable: () => {
-          throw new AppError('unavailable', 'The log is behind.', { reason: 'log_behind', retryAfterS: 5 });
+    await withDoor(
+      {
+        services: {
+          assertWritable: () => {
+            throw new AppError('unavailable', 'The log is behind.', { reason: 'log_behind', retryAfterS: 5 });
+          },
         },
       },
-    });
-    const admin = await own.token({ roles: ['admin'] });
-    const id = '01890000-0000-7000-8000-000000000001';
-    for (const [path, body] of [
-      ['/tasks', noopTask],
-      [`/tasks/${id}/cancel`, {}],
-      ['/tokens', {}],
-    ] as const) {
-      const answer = await own.call('POST', `/api/v1${path}`, { token: admin, body });
-      expect([answer.status, answer.body.code, answer.headers.get('retry-after')], path).to.deep.equal([
-        503,
-        'log_behind',
-        '5',
-      ]);
-    }
-    expect((await own.call('GET', '/api/v1/tasks', { token: admin })).status).to.equal(200);
-    expect(
-      (await own.call('POST', '/api/v1/tasks/plan', { token: admin, body: { tasks: [noopTask] } })).status,
-    ).to.equal(200);
-    await own.close();
+      async (own) => {
+        const admin = await own.token({ roles: ['admin'] });
+        const id = '01890000-0000-7000-8000-000000000001';
+        for (const [path, body] of [
+          ['/tasks', noopTask],
+          [`/tasks/${id}/cancel`, {}],
+          ['/tokens', {}],
+        ] as const) {
+          const answer = await own.call('POST', `/api/v1${path}`, { token: admin, body });
+          expect([answer.status, answer.body.code, answer.headers.get('retry-after')], path).to.deep.equal([
+            503,
+            'log_behind',
+            '5',
+          ]);
+        }
+        expect((await own.call('GET', '/api/v1/tasks', { token: admin })).status).to.equal(200);
+        expect(
+          (await own.call('POST', '/api/v1/tasks/plan', { token: admin, body: { tasks: [noopTask] } })).status,
+        ).to.equal(200);
+      },
+    );
   });
 
   it('takes what may be run from the token and never from the body', async () => {

@@ -56,7 +56,7 @@ async function postgresIds(): Promise<{ uid: number; gid: number }> {
   await run('useradd', [...flags, NAME], { env: CLEAN_ENVIRONMENT }).catch((error: unknown) => {
     throw new FatalError(
       `PostgreSQL does not run as root and the account "${NAME}" is missing and cannot be made: make it (useradd --system ${NAME}), ` +
-        'or run this as a normal user, or set DATABASE_URL to a server',
+        'or run this as a normal user',
       error,
     );
   });
@@ -118,6 +118,6 @@ async function unreachableText(owner: { uid: number; gid: number }, paths: reado
   }
   return (
     `this process may not start programs as the account "${NAME}" (uid ${owner.uid}), as which PostgreSQL has to run: ` +
-    'run it as a normal user, or set DATABASE_URL to a server'
+    'run it as a normal user'
   );
 }

@@ -41,7 +41,7 @@ function packageRoot(): string {
     return dirname(dirname(main));
   } catch (error) {
     throw new FatalError(
-      `there is no embedded PostgreSQL here: the npm package ${name} is not installed. Run "npm ci", or set DATABASE_URL to a server`,
+      `there is no embedded PostgreSQL here: the npm package ${name} is not installed. Run "npm ci"`,
       error,
     );
   }

@@ -1,0 +1,198 @@
+import { expect } from 'chai';
+import { after, before, describe, it } from 'mocha';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { tailTelemetry } from '../../src/app/telemetry-tap.ts';
+import type { TelemetryEvent } from '../../src/domain/event.ts';
+import { startEmbeddedPostgres } from '../../src/platform/postgres/embedded.ts';
+import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
+import { checkInvariants } from '../support/invariants.ts';
+import { makeScratchFolder } from '../support/scratch.ts';
+import { call, DevProcess, runProgram, runWrit, type DevSummary } from './dev-process.ts';
+import { mixedTask, seededRandom, type Submission } from './workload.ts';
+
+const kills = 20;
+const tasks = 2000;
+const batchTasks = 50;
+const settleMs = 90_000;
+const liveStates = ['held', 'blocked', 'waiting', 'queued', 'dispatched', 'running', 'in_doubt'];
+
+const seed = Number(process.env['WRIT_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const secondVerifier = fileURLToPath(new URL('../verify_bundle.py', import.meta.url));
+
+interface Batch {
+  key: string;
+  items: Submission[];
+  ids: string[] | undefined;
+}
+
+describe(`writ dev, killed ${kills.toString()} times while ${tasks.toString()} tasks run (seed ${seed.toString()})`, function () {
+  this.timeout(300_000);
+  const random = seededRandom(seed);
+  const events: TelemetryEvent[] = [];
+  const tailing = new AbortController();
+  let folder: string;
+  let dataDir: string;
+  let marker: string;
+  let target: Server;
+  let batches: Batch[];
+  let tail: Promise<void>;
+  let database: Database;
+  let closeDatabase: () => Promise<void>;
+
+  before(async () => {
+    folder = await makeScratchFolder('writ-kill-');
+    dataDir = join(folder, 'data');
+    marker = join(await mkdtemp(join(tmpdir(), 'writ-kill-')), 'lines');
+    target = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
+    const { port } = target.address() as AddressInfo;
+    batches = Array.from({ length: tasks / batchTasks }, (_, i) => ({
+      key: `batch-${i.toString()}`,
+      items: Array.from({ length: batchTasks }, (__, j) =>
+        mixedTask(random, `${i.toString()}-${j.toString()}`, marker, port),
+      ),
+      ids: undefined,
+    }));
+    tail = collectEvents();
+    await killAgainAndAgain();
+    await liveToTheEnd();
+    const postgres = await startEmbeddedPostgres({ dataDir: join(dataDir, 'postgres') });
+    database = createPool({ url: postgres.url, max: 2 });
+    closeDatabase = async () => {
+      await database.close();
+      await postgres.stop();
+    };
+  });
+
+  after(async () => {
+    await closeDatabase();
+    target.close();
+    await rm(folder, { recursive: true, force: true });
+    await rm(join(marker, '..'), { recursive: true, force: true });
+  });
+
+  function start(): DevProcess {
+    return DevProcess.start({ dataDir, home: folder, environment: { TMPDIR: tmpdir(), LOG_LEVEL: 'warn' } });
+  }
+
+  async function killAgainAndAgain(): Promise<void> {
+    let due = 0;
+    for (let life = 0; life < kills; life++) {
+      const dev = start();
+      if (random() < 0.25) {
+        await delay(random() * 1500);
+      } else {
+        const summary = await dev.ready;
+        due = Math.min(batches.length, due + Math.ceil((1.4 * batches.length) / kills));
+        const submitting = submit(summary, batches.slice(0, due));
+        await delay(random() * 1200);
+        await dev.kill();
+        await submitting;
+        continue;
+      }
+      await dev.kill();
+    }
+  }
+
+  /** Submits what has no answer yet, until there is none because the process is gone. */
+  async function submit(summary: DevSummary, due: readonly Batch[]): Promise<void> {
+    for (const batch of due) {
+      if (batch.ids !== undefined) continue;
+      try {
+        const { status, body } = await call(summary, 'tasks/batch', { body: { tasks: batch.items }, key: batch.key });
+        if (status !== 202) continue;
+        const { results } = body as { results: { task?: { task_id: string } }[] };
+        batch.ids = results.map(({ task }) => task?.task_id ?? '');
+      } catch {
+        return;
+      }
+    }
+  }
+
+  async function liveToTheEnd(): Promise<void> {
+    const dev = start();
+    const summary = await dev.ready;
+    const untilMs = Date.now() + settleMs;
+    for (let isOver = false; !isOver; isOver = await isSettled(summary)) {
+      if (Date.now() > untilMs) throw new Error(`not at rest after ${settleMs.toString()} ms`);
+      await submit(summary, batches);
+      await delay(100);
+    }
+    const token = (await readFile(summary.token_file, 'utf8')).trim();
+    const exported = await runWrit(['audit', 'export', '--out', join(folder, 'bundle')], {
+      ...{ WRIT_URL: summary.url, WRIT_TOKEN: token, HOME: folder },
+    });
+    expect(exported.code, exported.stderr).to.equal(0);
+    await untilQuiet();
+    tailing.abort();
+    await tail;
+    const ended = await dev.stop();
+    expect(ended.code, ended.stderr).to.equal(0);
+  }
+
+  async function isSettled(summary: DevSummary): Promise<boolean> {
+    if (batches.some(({ ids }) => ids === undefined)) return false;
+    for (const state of liveStates) {
+      const { body } = await call(summary, `tasks?limit=1&state=${state}`);
+      if ((body as { tasks: unknown[] }).tasks.length > 0) return state === 'in_doubt';
+    }
+    return true;
+  }
+
+  /** Consumes over all lives. */
+  async function collectEvents(): Promise<void> {
+    const onEvent = (event: TelemetryEvent): void => void events.push(event);
+    while (!tailing.signal.aborted) {
+      await tailTelemetry({ dataDir, feed: 'events', onEvent, signal: tailing.signal }).catch(() => undefined);
+      await delay(20);
+    }
+  }
+
+  async function untilQuiet(): Promise<void> {
+    for (let count = -1; count !== events.length; await delay(2500)) count = events.length;
+  }
+
+  it('ends every accepted task in exactly one terminal state, and makes none twice', async () => {
+    const ids = batches.flatMap((batch) => batch.ids ?? []);
+    expect(new Set(ids)).to.have.length(tasks);
+    const { rows } = await database.query<{ task_id: string; state: string }>(
+      `select t.task_id, coalesce(q.state, r.state) as state from tasks t left join queue q on q.task_id = t.task_id
+         left join results r on r.task_id = t.task_id and r.state is not null`,
+    );
+    expect(rows).to.have.length(tasks);
+    expect(new Set(rows.map(({ task_id }) => task_id))).to.deep.equal(new Set(ids));
+    expect(rows.filter(({ state }) => liveStates.includes(state))).to.deep.equal([]);
+  });
+
+  it('runs nothing destructive twice, and everything that succeeded once', async () => {
+    const lines = (await readFile(marker, 'utf8')).trimEnd().split('\n');
+    expect(new Set(lines)).to.have.length(lines.length);
+    const { rows } = await database.query<{ line: string; state: string }>(
+      `select convert_from(t.payload, 'UTF8')::jsonb ->> 'line' as line, r.state from tasks t
+         join results r on r.task_id = t.task_id and r.state is not null where t.action = 'append'`,
+    );
+    const succeeded = rows.filter(({ state }) => state === 'succeeded').map(({ line }) => line);
+    expect(succeeded.filter((line) => !lines.includes(line))).to.deep.equal([]);
+    expect(succeeded.length, 'most are not hit by a kill').to.be.above(rows.length / 2);
+  });
+
+  it('leaves the database, its log and the telemetry that a consumer had in agreement', async () => {
+    const { problems } = await checkInvariants(database, events);
+    expect(problems).to.deep.equal([]);
+  });
+
+  it('has a log that both verifiers verify', async () => {
+    const policy = join(dataDir, 'audit.policy');
+    const verified = await runWrit(['audit', 'verify', join(folder, 'bundle'), '--policy', policy]);
+    expect(verified.code, verified.stdout + verified.stderr).to.equal(0);
+    if (!existsSync(secondVerifier)) return;
+    const second = await runProgram('python3', [secondVerifier, join(folder, 'bundle'), policy]);
+    expect(second.code, second.stdout + second.stderr).to.equal(0);
+  });
+});
