@@ -177,7 +177,8 @@ create function is_legal_move(p_from text, p_to text) returns boolean language s
 $$;
 
 -- The one function that changes a live task's state. One element for each task; `p_attempt` is the fence. Legal moves
--- alone are made; a task moves from `in_doubt` only where `p_from_doubt` says that this is meant. Where `p_by` names a
+-- alone are made; a task moves from `in_doubt` only where `p_from_doubt` says that this is meant, and work whose cancel was
+-- asked for does not go again. Where `p_by` names a
 -- node, that node must hold the attempt. An end state deletes the row: the caller writes the result in the same
 -- transaction, and gets for each position the manifest that an ended task was under. Fails with WR002 and the ids of those
 -- that could not move in its detail, moving none.
@@ -210,6 +211,8 @@ begin
       from m
       where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, m.to_state)
         and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
+        and not (q.state in ('dispatched', 'running') and m.to_state in ('waiting', 'queued')
+          and exists (select from cancel_requests c where c.task_id = q.task_id and c.attempt = q.attempt))
       returning q.task_id
     ) select coalesce(array_agg(task_id), '{}') into moved from updated;
   end if;
@@ -297,6 +300,11 @@ create function issue_manifests(
 ) returns void language plpgsql as $$
 begin
   perform hold_term(p_term);
+  -- A record that tells of a manifest outside of its time would contradict it for ever (formats.md rule 12).
+  if exists (select from unnest(p_issued_at, p_expires_at) t (issued_at, expires_at)
+              where clock_timestamp() not between issued_at - interval '25 seconds' and expires_at) then
+    raise exception 'a manifest was signed at another time than now' using errcode = 'WR005';
+  end if;
   perform move_tasks(
     p_task, array(select a - 1 from unnest(p_attempt) a), array_fill('dispatched'::text, array[cardinality(p_task)]),
     p_attempt, array_fill(1, array[cardinality(p_task)]), array_fill(null::bigint, array[cardinality(p_task)]),
@@ -366,7 +374,7 @@ create function read_window(
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 begin
   return query
-  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, t.expires_at, t.tool, t.action,
+  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, q.expires_at, t.tool, t.action,
          t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
          case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
     from queue q join tasks t on t.task_id = q.task_id
@@ -380,7 +388,7 @@ create function read_ready_tasks(p_task uuid[]) returns setof ready_task languag
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 begin
   return query
-  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, t.expires_at, t.tool, t.action,
+  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, q.expires_at, t.tool, t.action,
          t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
          case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
     from unnest(p_task) p (task_id) join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id

@@ -554,6 +554,11 @@ CREATE OR REPLACE FUNCTION public.issue_manifests(p_term bigint, p_jti uuid[], p
 AS $function$
 begin
   perform hold_term(p_term);
+  -- A record that tells of a manifest outside of its time would contradict it for ever (formats.md rule 12).
+  if exists (select from unnest(p_issued_at, p_expires_at) t (issued_at, expires_at)
+              where clock_timestamp() not between issued_at - interval '25 seconds' and expires_at) then
+    raise exception 'a manifest was signed at another time than now' using errcode = 'WR005';
+  end if;
   perform move_tasks(
     p_task, array(select a - 1 from unnest(p_attempt) a), array_fill('dispatched'::text, array[cardinality(p_task)]),
     p_attempt, array_fill(1, array[cardinality(p_task)]), array_fill(null::bigint, array[cardinality(p_task)]),
@@ -619,6 +624,8 @@ begin
       from m
       where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, m.to_state)
         and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
+        and not (q.state in ('dispatched', 'running') and m.to_state in ('waiting', 'queued')
+          and exists (select from cancel_requests c where c.task_id = q.task_id and c.attempt = q.attempt))
       returning q.task_id
     ) select coalesce(array_agg(task_id), '{}') into moved from updated;
   end if;
@@ -659,7 +666,7 @@ CREATE OR REPLACE FUNCTION public.read_ready_tasks(p_task uuid[])
 AS $function$
 begin
   return query
-  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, t.expires_at, t.tool, t.action,
+  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, q.expires_at, t.tool, t.action,
          t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
          case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
     from unnest(p_task) p (task_id) join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id
@@ -677,7 +684,7 @@ CREATE OR REPLACE FUNCTION public.read_window(p_requirement integer, p_principal
 AS $function$
 begin
   return query
-  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, t.expires_at, t.tool, t.action,
+  select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, q.expires_at, t.tool, t.action,
          t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
          case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
     from queue q join tasks t on t.task_id = q.task_id

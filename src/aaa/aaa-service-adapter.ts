@@ -112,6 +112,7 @@ export class AAAServiceAdapter {
         permissions,
         scope: row.scope,
         expires_at: row.expires_at,
+        networks: row.networks,
         ip,
       },
     };

@@ -18,6 +18,19 @@ export function isInNetworks(ip: string | null, networks: readonly string[]): bo
   return list.check(address, family === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** Whether every address of the inner network lies in one of the outer ones; no outer network means any address. */
+export function isNetworkWithin(inner: string, outer: readonly string[]): boolean {
+  if (outer.length === 0) return true;
+  const [base = '', bits] = inner.split('/');
+  const wide = isIP(base) === 6 ? 128 : 32;
+  const innerBits = bits === undefined ? wide : Number(bits);
+  return outer.some((network) => {
+    const [outerBase = '', outerBits] = network.split('/');
+    if (isIP(outerBase) !== isIP(base)) return false;
+    return (outerBits === undefined ? wide : Number(outerBits)) <= innerBits && isInNetworks(base, [network]);
+  });
+}
+
 /** Whether a text is an address or a CIDR network. */
 export function isNetwork(text: string): boolean {
   const [base = '', bits, ...rest] = text.split('/');

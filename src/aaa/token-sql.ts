@@ -85,14 +85,14 @@ export async function insertToken(db: Queryable, token: NewToken): Promise<Token
   return row;
 }
 
-/** The kind under which a principal's name is taken already; undefined for a new name. */
-export async function findKindOfName(db: Queryable, name: string): Promise<string | undefined> {
-  const found = await db.query<{ kind: string }>({
-    name: 'find_kind_of_name',
-    text: 'select kind from tokens where name = $1 limit 1',
+/** Credentials of a principal, the newest first; those that ended too, since a name stays its principal's. */
+export async function findTokensByName(db: Queryable, name: string): Promise<TokenRow[]> {
+  const found = await db.query<TokenRow>({
+    name: 'find_tokens_by_name',
+    text: `select ${columns} from tokens where name = $1 order by token_id desc limit 100`,
     values: [name],
   });
-  return found.rows[0]?.kind;
+  return found.rows;
 }
 
 /** Whether the token was there and not revoked before. */

@@ -10,12 +10,14 @@ import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import { actorOf, authzOf } from './accounting.ts';
 import { generateApiKey, parseApiKey } from './api-key.ts';
-import { isNetwork } from './networks.ts';
+import { isNetwork, isNetworkWithin } from './networks.ts';
 import { builtInRoles, closeRoles } from './roles.ts';
 import { scopeExists } from './scope-store.ts';
-import { findKindOfName, insertToken, listTokens, revokeToken, type TokenRow } from './token-sql.ts';
+import { findTokensByName, insertToken, listTokens, revokeToken, type TokenRow } from './token-sql.ts';
 
 const yearS = 366 * 86_400;
+/** Names that stand in records for no credential. */
+const ownNames: readonly string[] = ['writ', 'unknown'];
 /** A join token is used at once or not at all. */
 const joinLifetimeMaxS = 900;
 
@@ -80,7 +82,7 @@ export async function createToken(
   request: TokenRequest,
   context: TokenContext,
 ): Promise<TokenView & { token: string }> {
-  await checkGrant(tx, creator, request);
+  await checkGrant(tx, creator, request, context.clock.now());
   const token = generateApiKey(request.kind);
   const parsed = parseApiKey(token);
   if (parsed === undefined) throw new AppError('internal', 'a key that was just made does not parse');
@@ -92,7 +94,7 @@ export async function createToken(
     name: request.name,
     roles: request.roles,
     scope: request.scope ?? creator.scope,
-    networks: request.networks ?? [],
+    networks: request.networks ?? creator.networks,
     created_by: creator.id,
     expires_at: new Date(context.clock.now() + request.expires_in_s * 1000),
   });
@@ -101,7 +103,7 @@ export async function createToken(
   return { ...view, token };
 }
 
-async function checkGrant(tx: Queryable, creator: Principal, request: TokenRequest): Promise<void> {
+async function checkGrant(tx: Queryable, creator: Principal, request: TokenRequest, nowMs: number): Promise<void> {
   const unknown = request.roles.filter((role) => !Object.hasOwn(builtInRoles, role) || role === 'node');
   if (unknown.length > 0) {
     throw new AppError('invalid', `There is no role ${unknown.join(', ')}.`, {
@@ -134,12 +136,33 @@ async function checkGrant(tx: Queryable, creator: Principal, request: TokenReque
   if (request.scope !== undefined && !(await scopeExists(tx, request.scope))) {
     throw new AppError('invalid', `There is no scope ${request.scope}.`, { reason: 'unknown_scope' });
   }
+  if (request.networks?.every((network) => isNetworkWithin(network, creator.networks)) === false) {
+    throw new AppError('forbidden', 'Your credential is bound to networks; you can only grant those.', {
+      reason: 'grant_exceeds_own',
+    });
+  }
   if (request.kind === 'join' && (request.roles.length > 0 || request.expires_in_s > joinLifetimeMaxS)) {
     throw new AppError('invalid', `A join token has no roles and lives ${joinLifetimeMaxS.toString()} s at most.`, {
       reason: 'invalid_join_token',
     });
   }
-  const kind = await findKindOfName(tx, request.name);
+  await checkName(tx, creator, request, nowMs);
+}
+
+/** A name is a principal's: who makes a credential for one that exists must hold whatever it holds, or be it. */
+async function checkName(tx: Queryable, creator: Principal, request: TokenRequest, nowMs: number): Promise<void> {
+  if (ownNames.includes(request.name)) {
+    throw new AppError('invalid', `The name ${request.name} is Writ's own.`, { reason: 'reserved_name' });
+  }
+  const others = await findTokensByName(tx, request.name);
+  const live = others.filter(({ revoked_at, expires_at }) => revoked_at === null && expires_at.getTime() > nowMs);
+  const held = closeRoles(live.flatMap(({ roles }) => roles)).roles;
+  if (request.name !== creator.id && [...held].some((role) => !creator.roles.has(role))) {
+    throw new AppError('forbidden', `${request.name} is a principal with roles that you do not hold.`, {
+      reason: 'grant_exceeds_own',
+    });
+  }
+  const kind = others[0]?.kind;
   if (kind !== undefined && kind !== request.kind) {
     throw new AppError('conflict', `The name ${request.name} belongs to a principal of another kind.`, {
       reason: 'name_taken',

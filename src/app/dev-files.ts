@@ -83,6 +83,7 @@ function localAdministrator(processId: string): Principal {
     ...closeRoles(['admin']),
     scope: null,
     expires_at: null,
+    networks: [],
     ip: null,
   };
 }

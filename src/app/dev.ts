@@ -75,7 +75,9 @@ class Stack {
   }
 
   async #unwind(): Promise<void> {
-    for (const stop of this.#stops.toReversed()) await stop();
+    const failures: unknown[] = [];
+    for (const stop of this.#stops.toReversed()) await stop().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 }
 
@@ -131,8 +133,8 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
     },
     telemetryQueueMaxLength: telemetryQueueMax,
   });
-  await orchestrator.engine.start();
   stack.push(() => orchestrator.engine.stop());
+  await orchestrator.engine.start();
 
   const { door, url, httpsUrl } = await openDoor(dataDir, orchestrator, changes, settings, log);
   stack.push(() => door.close());

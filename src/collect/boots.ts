@@ -35,7 +35,10 @@ function checkAgainst({ boot_id, seq, previous_boot }: ReceiptPayload, boots: re
     'a receipt beyond the last that the next boot named',
   );
   if (seq > 0 || successor !== undefined) return;
-  const before = boots.find((boot) => boot.boot_id !== boot_id);
+  // Receipts arrive in any order: the last boot is the one that no other names as the one before it.
+  const before = boots.find(
+    (boot) => boot.boot_id !== boot_id && !boots.some(({ previous_boot: named }) => named === boot.boot_id),
+  );
   if (before === undefined) return;
   prove(previous_boot !== undefined, 'boot_contradicts', 'a boot that names none before, although there was one');
   const named = boots.find((boot) => boot.boot_id === previous_boot.boot_id);

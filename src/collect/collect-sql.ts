@@ -15,7 +15,7 @@ export async function readLiveTasks(db: Queryable, taskIds: readonly string[]): 
                   t.retry_initial_s, t.retry_max_s, c.task_id is not null as is_cancel_requested
              from unnest($1::uuid[]) p (task_id)
              join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id
-             left join cancel_requests c on c.task_id = q.task_id`,
+             left join cancel_requests c on c.task_id = q.task_id and c.attempt = q.attempt`,
     values: [taskIds],
   });
   return new Map(found.rows.map((row) => [row.task_id, row]));
@@ -99,14 +99,21 @@ export async function readOrdersOfNode(db: Queryable, nodeId: string): Promise<O
   return found.rows;
 }
 
-/** Orders whose node's lease is over, and whose manifest no node would start any more. */
-export async function readLostOrders(db: Queryable, skewS: number, limit: number): Promise<OutstandingOrder[]> {
+/** Orders whose node's lease is over, and whose manifest no node would start any more; none unless the term still leads. */
+export async function readLostOrders(
+  db: Queryable,
+  term: number,
+  skewS: number,
+  limit: number,
+): Promise<OutstandingOrder[]> {
   const found = await db.query<OutstandingOrder>({
     name: 'read_lost_orders',
     text: `${outstanding} join nodes n on n.node_id = m.node_id
             where m.open > 0 and q.state in ('dispatched', 'running') and n.lease_until < now()
-              and m.expires_at + make_interval(secs => $1) < now() order by m.issued_at, m.jti limit $2`,
-    values: [skewS, limit],
+              and m.expires_at + make_interval(secs => $1) < now()
+              and exists (select from leader where term = $3 and expires_at > clock_timestamp())
+            order by m.issued_at, m.jti limit $2`,
+    values: [skewS, limit, term],
   });
   return found.rows;
 }
@@ -127,10 +134,10 @@ export async function countInFlight(db: Queryable): Promise<Map<string, number>>
 export async function readManifests(
   db: Queryable,
   jtis: readonly string[],
-): Promise<{ jti: string; node_id: string; jws: string; payloads: Buffer[] }[]> {
-  const found = await db.query<{ jti: string; node_id: string; jws: Buffer; payloads: Buffer[] }>({
+): Promise<{ jti: string; node_id: string; jws: string; exp: number; payloads: Buffer[] }[]> {
+  const found = await db.query<{ jti: string; node_id: string; jws: Buffer; exp: number; payloads: Buffer[] }>({
     name: 'read_manifests',
-    text: `select m.jti, m.node_id, m.jws, array_agg(t.payload order by o.n) as payloads
+    text: `select m.jti, m.node_id, m.jws, extract(epoch from m.expires_at)::float8 as exp, array_agg(t.payload order by o.n) as payloads
              from manifests m cross join lateral unnest(m.task_ids) with ordinality o (task_id, n)
              join tasks t on t.task_id = o.task_id where m.jti = any ($1::uuid[]) group by m.jti`,
     values: [jtis],

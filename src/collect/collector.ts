@@ -2,9 +2,11 @@
 
 import type { Broker, Consumer, Delivery } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
+import { AppError } from '../domain/error.ts';
 import { receiptMessage, receiptsQueue, refusalMessage } from '../domain/queues.ts';
 import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
 import type { Database } from '../platform/postgres/pool.ts';
+import { sqlState } from '../platform/postgres/failure.ts';
 import { raised } from '../platform/postgres/raised.ts';
 import { sha256Hex } from '../proof/hash.ts';
 import { ProofError } from '../proof/proof-error.ts';
@@ -49,6 +51,8 @@ export interface CollectorOptions {
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #boots = new Boots();
+  /** Deliveries whose refusal is recorded: they may be tried again with others that could not be committed. */
+  readonly #recorded = new WeakSet<Delivery>();
   #waiting: Delivery[] = [];
   #consumer: Consumer | undefined;
 
@@ -70,6 +74,8 @@ export class Collector {
         onLost();
       },
     });
+    // Deliveries may have arrived before the consumer was known.
+    onWork();
   }
 
   /** Whether everything that has arrived is committed. */
@@ -90,7 +96,7 @@ export class Collector {
     const consumer = this.#consumer;
     if (deliveries.length === 0 || consumer === undefined) return false;
     const receipts = await this.#open(deliveries);
-    await this.#commit(receipts);
+    await this.#commitAll(receipts);
     if (this.#consumer !== consumer) return false;
     this.#waiting = this.#waiting.slice(deliveries.length);
     consumer.ack(deliveries);
@@ -100,11 +106,11 @@ export class Collector {
   async #open(deliveries: readonly Delivery[]): Promise<OpenReceipt[]> {
     const { database, clock, findNodeKey } = this.#options;
     const receipts = new Map<string, OpenReceipt>();
-    const records: RecordDraft[] = [];
+    const refused = new Map<Delivery, RecordDraft>();
     for (const delivery of deliveries) {
       try {
         if (delivery.type === refusalMessage) {
-          records.push(openRefusal(delivery, findNodeKey));
+          refused.set(delivery, openRefusal(delivery, findNodeKey));
         } else if (delivery.type === receiptMessage) {
           const receipt = openReceipt(delivery, findNodeKey, Math.floor(clock.now() / 1000));
           await this.#boots.check(database, receipt.payload);
@@ -115,11 +121,35 @@ export class Collector {
       } catch (error) {
         if (!(error instanceof ProofError)) throw error;
         this.#options.onRefused(error.code);
-        records.push(refusedRecord(delivery, error));
+        refused.set(delivery, refusedRecord(delivery, error));
       }
     }
-    for (const record of records) await this.#options.recordDenial(record);
+    for (const [delivery, record] of refused) {
+      if (this.#recorded.has(delivery)) continue;
+      await this.#options.recordDenial(record);
+      this.#recorded.add(delivery);
+    }
     return [...receipts.values()];
+  }
+
+  /** One receipt that cannot be stored does not keep the others out: then each goes by itself, and it is refused. */
+  async #commitAll(receipts: readonly OpenReceipt[]): Promise<void> {
+    try {
+      await this.#commit(receipts);
+    } catch (error) {
+      if (error instanceof AppError || raised(error) !== undefined || sqlState(error) === undefined) throw error;
+      if (receipts.length > 1) {
+        for (const receipt of receipts) await this.#commitAll([receipt]);
+        return;
+      }
+      this.#options.onRefused('not_storable');
+      await this.#options.recordDenial({
+        type: 'receipt.refuse',
+        outcome: 'deny',
+        reason: 'not_storable',
+        data: { message_sha256: receipts[0]?.sha256 ?? '' },
+      });
+    }
   }
 
   async #commit(opened: readonly OpenReceipt[]): Promise<void> {

@@ -46,9 +46,11 @@ export function decideOutcome(
   if (status === 'not_started' || (status === 'refused' && errorCode === 'expired')) {
     return { kind: 'handed_back', delayS: status === 'not_started' ? 0 : handedBackS, reason };
   }
+  // The node took a later attempt, or this one before: what became of it is not known.
+  const mayHaveRun = status === 'refused' && errorCode === 'stale_attempt' && task.effects === 'destructive';
   // The work may have had a part of its effect: only what may be repeated is repeated, and what says by itself that it may.
   const mayRepeat = status === 'refused' || (status === 'failed' ? answer.isRetryable : task.effects !== 'destructive');
-  if (!mayRepeat) return { kind: 'end', state: 'failed', reason };
+  if (!mayRepeat || mayHaveRun) return { kind: 'end', state: 'failed', reason };
   return retryOrFail(task, reason, random);
 }
 

@@ -32,7 +32,14 @@ export function planCollection(receipts: readonly OpenReceipt[], context: PlanCo
   const collection: Collection = { receipts: [], moves: [], ended: [], records: [], taskRecords: [], handedBack: [] };
   const taken = new Set<string>();
   for (const receipt of receipts) planReceipt(receipt, collection, taken, context);
+  // Rows are locked in the order of their ids, here as elsewhere: two commits then never wait for each other.
+  collection.moves.sort(byTaskId);
+  collection.ended.sort(byTaskId);
   return collection;
+}
+
+function byTaskId(a: { task_id: string }, b: { task_id: string }): number {
+  return a.task_id < b.task_id ? -1 : 1;
 }
 
 function planReceipt(receipt: OpenReceipt, collection: Collection, taken: Set<string>, context: PlanContext): void {
@@ -51,7 +58,7 @@ function planReceipt(receipt: OpenReceipt, collection: Collection, taken: Set<st
     if (standing === 'late') continue;
     const outcome = outcomeOf(open, context);
     if (outcome.kind !== 'end') retried.push(task_id);
-    if (outcome.kind === 'handed_back' && outcome.delayS === 0) collection.handedBack.push(task_id);
+    if (outcome.kind !== 'end' && outcome.delayS === 0) collection.handedBack.push(task_id);
     const recordId = standing === 'counts' ? acceptId : lateId;
     collection.moves.push(moveOf(open, outcome, payload.iss, standing === 'settles', context.nowMs));
     collection.ended.push(endedOf(open, outcome, receipt, recordId, context.live.get(task_id)?.manifest ?? null));

@@ -134,9 +134,9 @@ function lostRecord(orders: readonly OutstandingOrder[], reason: LossReason): Re
 }
 
 /** Sends manifests again, as they were signed. Nodes know those that they have by their `jti`. */
-export async function republish(db: Queryable, broker: Broker, jtis: readonly string[]): Promise<void> {
+export async function republish(db: Queryable, broker: Broker, jtis: readonly string[], nowMs: number): Promise<void> {
   const manifests = await readManifests(db, jtis);
-  await broker.publish(manifests.map((manifest) => manifestToMessage(manifest, manifest.payloads)));
+  await broker.publish(manifests.map((manifest) => manifestToMessage(manifest, manifest.payloads, nowMs)));
 }
 
 /** Marks orders as running that their node says it has started; those that ended meanwhile are passed over. */
@@ -144,7 +144,8 @@ export async function markRunning(
   db: Queryable,
   orders: readonly { task_id: string; attempt: number }[],
 ): Promise<void> {
-  await commitMovable(orders, async (movable) => {
+  const sorted = [...orders].sort((a, b) => (a.task_id < b.task_id ? -1 : 1));
+  await commitMovable(sorted, async (movable) => {
     await db.query({
       name: 'mark_running',
       text: `select ${moveCall(1)}`,

@@ -12,7 +12,6 @@ import { raised } from '../platform/postgres/raised.ts';
 import type { CanonicalValue } from '../proof/canonical-json.ts';
 import { sha256Hex } from '../proof/hash.ts';
 import { CompactJwsGenerator } from '../proof/jws.ts';
-import { manifestLifetimeS } from '../proof/manifest.ts';
 import type { Placement } from '../schedule/placement.ts';
 import type { TaskScheduler } from '../schedule/task-scheduler.ts';
 import { endQueuedTasks } from '../tasks/end-queued.ts';
@@ -182,6 +181,7 @@ export class Dispatcher {
       manifestToMessage(
         manifest,
         (unsigned[i]?.tasks ?? []).map(({ payload }) => payload),
+        this.#options.clock.now(),
       ),
     );
     const publishing = this.#options.broker
@@ -200,10 +200,11 @@ export class Dispatcher {
   }
 }
 
-/** The message that carries a manifest to its node; it expires with the manifest. */
+/** The message that carries a manifest to its node; it expires with the manifest, whose `exp` lies ahead. */
 export function manifestToMessage(
-  manifest: { jti: string; node_id: string; jws: string },
+  manifest: { jti: string; node_id: string; jws: string; exp: number },
   payloads: readonly Buffer[],
+  nowMs: number,
 ): OutgoingMessage {
   return {
     exchange: '',
@@ -212,6 +213,6 @@ export function manifestToMessage(
     messageId: manifest.jti,
     type: manifestMessage,
     contentType: frameContentType,
-    expirationMs: manifestLifetimeS * 1000,
+    expirationMs: Math.max(1, Math.ceil(manifest.exp * 1000 - nowMs)),
   };
 }

@@ -54,6 +54,8 @@ function refusalOf(
   const action = catalog.find(task.tool, task.action);
   if (action === undefined) return 'unknown_action';
   const isUpgraded = action.digest !== task.tool_digest;
+  if (isUpgraded && (!principal.roles.has(action.required_role) || action.effects !== task.effects))
+    return 'tool_changed';
   if (effectiveScope(principal) !== task.scope) return 'scope_changed';
   const isBound = task.scope !== null && task.scope !== privateScope;
   if (!isBound && !hasTargets(action) && !isUpgraded) return undefined;

@@ -37,6 +37,8 @@ export interface Principal {
   /** Name of the scope that bounds tools and targets; null without one. */
   scope: string | null;
   expires_at: Date | null;
+  /** Networks that its credential may be used from; none for any. */
+  networks: readonly string[];
   ip: string | null;
 }
 

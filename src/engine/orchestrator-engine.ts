@@ -20,6 +20,7 @@ const unsequencedMax = 100_000;
 const unsequencedMaxS = 30;
 const countMs = 30_000;
 const drainMs = 2000;
+const oldKeysMax = 1000;
 
 /** How each part is; `ready` where calls can be taken and work goes on. */
 export interface EngineHealth {
@@ -93,8 +94,11 @@ export class OrchestratorEngine {
     this.#term = undefined;
     await this.#parts.aaa.flush({ now: true }).catch(() => undefined);
     if (term === undefined) return;
-    await term.stop({ drain: true });
-    await yieldLead(this.#parts.database, term.term, this.#parts.processId);
+    try {
+      await term.stop({ drain: true });
+    } finally {
+      await yieldLead(this.#parts.database, term.term, this.#parts.processId);
+    }
   }
 
   /** Live tasks, about: counted now and then, kept up in between. */
@@ -204,9 +208,15 @@ export class OrchestratorEngine {
   }
 
   async #beginTerm(term: number): Promise<void> {
+    let early: unknown;
+    const onOver = (over: number, error: unknown): void => {
+      if (this.#term === undefined) early = error;
+      else if (this.#term.term === over) void this.#endTerm(error);
+    };
     try {
-      this.#term = await Term.open({ parts: this.#parts, term, onOver: (error) => void this.#endTerm(error) });
+      this.#term = await Term.open({ parts: this.#parts, term, onOver });
       this.#parts.log('info', 'leader.began', { term });
+      if (early !== undefined) await this.#endTerm(early);
     } catch (error) {
       await this.#endTerm(error);
     }
@@ -255,7 +265,7 @@ export class OrchestratorEngine {
     if (clock.monotonicMs() - this.#countedAtMs < countMs) return false;
     this.#countedAtMs = clock.monotonicMs();
     this.#live = await countLiveTasks(database);
-    await deleteOldKeys(database, 1000);
+    while ((await deleteOldKeys(database, oldKeysMax)) === oldKeysMax);
     return false;
   }
 

@@ -20,19 +20,21 @@ import { appendHeartbeat, expireTasks, roundMax, wakeDue } from './rounds.ts';
 const secondMs = 1000;
 const resyncMs = 5000;
 const silenceMs = 60_000;
+/** A pause between two looks at the nodes in which their heartbeats may have been missed. */
+const deafMs = 5000;
 
 export interface TermOptions {
   parts: EngineParts;
   term: number;
   /** The term is over, or the log is not the one that the mark knows: nothing of it may go on. */
-  onOver: (error: unknown) => void;
+  onOver: (term: number, error: unknown) => void;
 }
 
 /** Owns the loops of the leader. What it holds in memory is read anew by the next term. */
 export class Term {
   readonly term: number;
   readonly #parts: EngineParts;
-  readonly #onOver: (error: unknown) => void;
+  readonly #onOver: (term: number, error: unknown) => void;
   readonly #scheduler: TaskScheduler;
   readonly #placement: Placement;
   readonly #checkpointer: Checkpointer;
@@ -42,7 +44,9 @@ export class Term {
   readonly #dispatching: Loop;
   readonly #feeds: readonly Loop[];
   readonly #others: readonly Loop[];
-  readonly #startedMs: number;
+  /** Since when nodes could be heard without a pause. */
+  #listensSinceMs: number;
+  #watchedAtMs: number;
   #size: number;
   #grewAtMs: number;
 
@@ -52,8 +56,9 @@ export class Term {
     this.#onOver = onOver;
     this.#checkpointer = checkpointer;
     this.#size = size;
-    this.#startedMs = parts.clock.monotonicMs();
-    this.#grewAtMs = this.#startedMs;
+    this.#listensSinceMs = parts.clock.monotonicMs();
+    this.#watchedAtMs = this.#listensSinceMs;
+    this.#grewAtMs = this.#listensSinceMs;
     this.#scheduler = new TaskScheduler(readWindowFrom(parts.database));
     this.#placement = new Placement({ ...parts, findRequirement: (n) => parts.requirements.find(n) });
     this.#sequencer = this.#makeSequencer();
@@ -211,7 +216,7 @@ export class Term {
 
   #takeFailure(name: string, error: unknown, failures: number): boolean {
     const isOver = error instanceof FencedError || raised(error)?.code === 'WR001';
-    if (isOver) this.#onOver(error);
+    if (isOver) this.#onOver(this.term, error);
     // The queue of telemetry may be full for long: that is told once.
     else if (failures === 1) this.#parts.log('warn', `${name}.failed`, { error });
     return isOver;
@@ -249,9 +254,13 @@ export class Term {
     const { fleet, aaa, clock, leaseS } = this.#parts;
     await fleet.watch();
     await aaa.flush();
-    // An outage of the control plane loses nobody's work: nodes get a whole lease to be heard by this leader.
-    if (clock.monotonicMs() - this.#startedMs < leaseS * 1000) return false;
-    return fleet.recover();
+    // An outage of the control plane loses nobody's work: nodes get a whole lease to be heard by this leader, and again after
+    // it could not hear them for a while.
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#watchedAtMs > deafMs) this.#listensSinceMs = nowMs;
+    this.#watchedAtMs = nowMs;
+    if (nowMs - this.#listensSinceMs < leaseS * 1000) return false;
+    return fleet.recover(this.term);
   }
 
   async #resync(): Promise<boolean> {

@@ -177,3 +177,13 @@ export async function readCancelRequests(
   });
   return found.rows;
 }
+
+/** Whether a receipt key was registered before, by whatever node. */
+export async function isKeyKnown(tx: Queryable, kid: string): Promise<boolean> {
+  const found = await tx.query({
+    name: 'is_key_known',
+    text: 'select from trusted_keys where kid = $1',
+    values: [kid],
+  });
+  return found.rowCount > 0;
+}

@@ -55,18 +55,20 @@ export class Fleet {
   /** Reads the nodes again, and marks those unhealthy that fell silent. For the leader, about once a second. */
   async watch(): Promise<void> {
     const { database, audit, heartbeatIntervalS, heartbeatMisses, processId } = this.#context;
-    const silent = await markUnhealthy(database, heartbeatIntervalS * heartbeatMisses);
-    await audit.append(
-      database,
-      silent.map((nodeId) => ({
-        type: 'node.status',
-        outcome: 'failure',
-        reason: 'heartbeats_missed',
-        actor: systemActor(processId),
-        target: { kind: 'node', id: nodeId },
-        data: { status: 'unhealthy' },
-      })),
-    );
+    await database.transaction(async (tx) => {
+      const silent = await markUnhealthy(tx, heartbeatIntervalS * heartbeatMisses);
+      await audit.append(
+        tx,
+        silent.map((nodeId) => ({
+          type: 'node.status',
+          outcome: 'failure',
+          reason: 'heartbeats_missed',
+          actor: systemActor(processId),
+          target: { kind: 'node', id: nodeId },
+          data: { status: 'unhealthy' },
+        })),
+      );
+    });
     await this.registry.load();
     this.#context.onNodesChanged();
   }
@@ -75,8 +77,8 @@ export class Fleet {
    * Gives up orders whose node's lease is over. For the leader, and only after it could have heard heartbeats for a whole lease:
    * an outage of the control plane loses nobody's work. True where more may be lost.
    */
-  async recover(): Promise<boolean> {
-    const lost = await readLostOrders(this.#context.database, clockSkewS, lostMax);
+  async recover(term: number): Promise<boolean> {
+    const lost = await readLostOrders(this.#context.database, term, 2 * clockSkewS, lostMax);
     for (const nodeId of new Set(lost.map(({ node_id }) => node_id))) {
       const orders = lost.filter(({ node_id }) => node_id === nodeId);
       this.#context.onLost(nodeId, orders.length, await loseAttempts(orders, 'lease_over', this.#context));

@@ -28,14 +28,7 @@ export async function answerHeartbeat(
     throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
   }
   const beat = parseBeat(body);
-  const renewed = await renewLease(context.database, {
-    node_id: nodeId,
-    boot_id: beat.boot_id,
-    metrics: beat.metrics,
-    slots: beat.status === 'active' ? beat.slots : 0,
-    capabilities: Object.fromEntries(beat.capabilities.map(({ tool, digest }) => [tool, digest])),
-    lease_s: context.leaseS,
-  });
+  const renewed = await renew(nodeId, beat, context);
   if (renewed === undefined) {
     throw new AppError('forbidden', 'This node has been removed.', { reason: 'node_gone' });
   }
@@ -68,6 +61,35 @@ export async function answerHeartbeat(
     ...(version === beat.config_version ? {} : { config }),
     trust: await context.trust(),
   };
+}
+
+/** Renews the lease; a node that was unhealthy and is back is told of in the same transaction. */
+function renew(nodeId: string, beat: Heartbeat, context: FleetContext): ReturnType<typeof renewLease> {
+  return context.database.transaction(async (tx) => {
+    const renewed = await renewLease(tx, {
+      node_id: nodeId,
+      boot_id: beat.boot_id,
+      metrics: beat.metrics,
+      slots: beat.status === 'active' ? beat.slots : 0,
+      capabilities: Object.fromEntries(beat.capabilities.map(({ tool, digest }) => [tool, digest])),
+      lease_s: context.leaseS,
+    });
+    if (renewed?.was === 'unhealthy') {
+      const target = { kind: 'node', id: nodeId };
+      const data = { status: 'active' };
+      await context.audit.append(tx, [
+        {
+          type: 'node.status',
+          outcome: 'success',
+          reason: 'heartbeats_back',
+          actor: { id: nodeId, kind: 'node' },
+          target,
+          data,
+        },
+      ]);
+    }
+    return renewed;
+  });
 }
 
 function parseBeat(body: unknown): Heartbeat {
@@ -110,9 +132,11 @@ async function settleMissing(
   nowMs: number,
   context: FleetContext,
 ): Promise<void> {
-  const isOver = (order: OutstandingOrder): boolean => order.expires_at.getTime() + clockSkewS * 1000 < nowMs;
-  const again = new Set(missing.filter((order) => !isOver(order)).map(({ manifest }) => manifest));
-  if (again.size > 0) await republish(context.database, context.broker, [...again]);
+  const isLive = (order: OutstandingOrder): boolean => order.expires_at.getTime() > nowMs;
+  // A node whose clock lies behind may take it for so long.
+  const isOver = (order: OutstandingOrder): boolean => order.expires_at.getTime() + 2 * clockSkewS * 1000 < nowMs;
+  const again = new Set(missing.filter(isLive).map(({ manifest }) => manifest));
+  if (again.size > 0) await republish(context.database, context.broker, [...again], nowMs);
   const over = missing.filter(isOver);
   if (over.length === 0) return;
   context.onLost(over[0]?.node_id ?? '', over.length, await loseAttempts(over, 'not_received', context));

@@ -11,7 +11,7 @@ import { importPublicKey, type PublicKey } from '../proof/public-key.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import { fieldErrors } from '../tasks/plan.ts';
 import type { FleetContext } from './fleet-context.ts';
-import { insertNode, lockJoinToken, replaceCredential, useJoinToken, type JoinToken } from './fleet-sql.ts';
+import { insertNode, isKeyKnown, lockJoinToken, replaceCredential, useJoinToken, type JoinToken } from './fleet-sql.ts';
 import { currentConfig } from './node-config.ts';
 
 /** Slots of a node that does not say how many it has. */
@@ -36,6 +36,11 @@ export async function joinFleet(
   const nodeId = await context.database.transaction(async (tx) => {
     const join = await lockJoinToken(tx, parsed.sha256);
     if (join === undefined) throw unauthenticated();
+    if (join.used_by === null && (await isKeyKnown(tx, key.kid))) {
+      throw new AppError('conflict', 'This receipt key is another node’s. Make a new one.', {
+        reason: 'receipt_key_known',
+      });
+    }
     if (join.used_by === null) return addNode(tx, { join, request, key, credentialSha256, requestId }, context);
     if (await replaceCredential(tx, join.used_by, key.kid, credentialSha256)) return join.used_by;
     throw new AppError('conflict', 'This join token was used by another node. Make a new one.', {

@@ -4,7 +4,7 @@ import type { NodeConfig } from '../domain/node.ts';
 import type { Scope } from '../domain/scope.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
-/** All scopes, and the number of the last change; deletions raise it by the row that goes. */
+/** All scopes, and the number of the last change. Scopes are changed and never taken away. */
 export async function currentConfig(db: Queryable): Promise<{ config: NodeConfig; version: number }> {
   const found = await db.query<{ scopes: Scope[]; version: number }>({
     name: 'current_node_config',

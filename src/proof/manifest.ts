@@ -6,7 +6,7 @@ import { isToolDigest, isUuid } from './ids.ts';
 import { verifyCompactJws } from './jws.ts';
 import { ProofError, prove } from './proof-error.ts';
 import type { PublicKey } from './public-key.ts';
-import { checkShape, isCount, isText, type MemberCheck } from './shape.ts';
+import { checkShape, isAttempt, isCount, isText, type MemberCheck } from './shape.ts';
 
 /** What a run may change: nothing, the same however often, or something that must not happen twice. */
 export type Effects = 'none' | 'idempotent' | 'destructive';
@@ -119,7 +119,7 @@ const traceparent = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 const orderMembers: Record<keyof Order, MemberCheck> = {
   task_id: { holds: isUuid, expected: 'a UUID' },
-  attempt: { holds: (v) => isCount(v, 1), expected: 'a number from 1' },
+  attempt: { holds: isAttempt, expected: 'a number from 1' },
   grant: { holds: (v) => isCount(v), expected: 'an index' },
   payload_sha256: { holds: isSha256Hex, expected: '64 hex digits' },
   traceparent: {

@@ -6,7 +6,7 @@ import { isTimestamp, isUuid } from './ids.ts';
 import { verifyCompactJws } from './jws.ts';
 import { prove } from './proof-error.ts';
 import type { PublicKey } from './public-key.ts';
-import { checkShape, isCount, isText, type MemberCheck } from './shape.ts';
+import { checkShape, isAttempt, isCount, isText, type MemberCheck } from './shape.ts';
 
 /** How an attempt ended, as its node saw it. `not_started` and `refused` had no effect. */
 export const resultStatuses = [
@@ -58,7 +58,7 @@ export const errorMessageMaxCharacters = 256;
 
 const resultMembers: Record<keyof Result, MemberCheck> = {
   task_id: { holds: isUuid, expected: 'a UUID' },
-  attempt: { holds: (v) => isCount(v, 1), expected: 'a number from 1' },
+  attempt: { holds: isAttempt, expected: 'a number from 1' },
   status: { holds: (v) => resultStatuses.includes(v as ResultStatus), expected: 'a status' },
   started_at: { holds: (v) => v === null || isTimestamp(v), expected: 'a time or null' },
   ended_at: { holds: (v) => v === null || isTimestamp(v), expected: 'a time or null' },
@@ -69,8 +69,11 @@ const resultMembers: Record<keyof Result, MemberCheck> = {
 };
 
 const errorMembers: Record<keyof ResultError, MemberCheck> = {
-  code: { holds: (v) => isText(v, 64), expected: 'a code' },
-  message: { holds: (v) => typeof v === 'string' && v.length <= errorMessageMaxCharacters, expected: 'a short text' },
+  code: { holds: (v) => isText(v, 64) && !v.includes('\0'), expected: 'a code' },
+  message: {
+    holds: (v) => typeof v === 'string' && v.length <= errorMessageMaxCharacters && !v.includes('\0'),
+    expected: 'a short text',
+  },
 };
 
 const bootMembers: Record<string, MemberCheck> = {

@@ -33,6 +33,11 @@ export function isCount(value: unknown, min = 0): value is number {
   return Number.isSafeInteger(value) && (value as number) >= min;
 }
 
+/** An attempt number: from 1, in 31 bits. */
+export function isAttempt(value: unknown): value is number {
+  return isCount(value, 1) && value <= 0x7fff_ffff;
+}
+
 export function isText(value: unknown, lengthMax: number): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= lengthMax;
 }

@@ -46,7 +46,7 @@ export class Placement {
       const known = before.get(facts.node_id);
       this.#nodes.set(facts.node_id, {
         facts,
-        inFlight: inFlight?.get(facts.node_id) ?? known?.inFlight ?? 0,
+        inFlight: inFlight === undefined ? (known?.inFlight ?? 0) : (inFlight.get(facts.node_id) ?? 0),
         finishedPerMs: known?.finishedPerMs ?? 0,
         canRun: new Map(),
       });

@@ -10,6 +10,10 @@ const windowMax = 4_000;
 const windowMin = 64;
 /** Beyond so many windows, empty ones are let go. */
 const idleWindowsMax = 256;
+/** Windows that one `resync` reads again; the next goes on from there. */
+const resyncMax = 256;
+/** Tasks that one `take` looks at in vain: those that another node is to run. */
+const passedOverMax = 1000;
 
 /** Reads queued rows of a window after a key, in order. Tasks that are handed out may be among them. */
 export type ReadWindow = (
@@ -39,6 +43,8 @@ export class TaskScheduler {
   #reading = false;
   #offeredWhileReading: ReadyTask[] = [];
   #held = 0;
+  #resyncAt = 0;
+  #lastRead: Promise<unknown> = Promise.resolve();
 
   constructor(read: ReadWindow) {
     this.#read = read;
@@ -75,7 +81,7 @@ export class TaskScheduler {
       }
       idleTurns = 0;
       if (mayRun(task)) taken.push(task);
-      else if (passedOver.push(task) > count) break;
+      else if (passedOver.push(task) > passedOverMax) break;
     }
     this.putBack(passedOver);
     return taken;
@@ -104,9 +110,7 @@ export class TaskScheduler {
     for (const { requirement, principal, source } of keys) this.#window(requirement, principal, source);
   }
 
-  /**
-   * Reads on where a window runs low. True where something was read. Not to be called concurrently with itself.
-   */
+  /** Reads on where a window runs low. True where something was read. */
   async refill(): Promise<boolean> {
     const max = this.#windowMax();
     const low = this.#windows.filter((window) => !window.complete && window.heap.size < max / 4);
@@ -118,9 +122,12 @@ export class TaskScheduler {
     return isFilled;
   }
 
-  /** Reads the beginning of every window again: finds what other processes have queued below its high key. */
+  /** Reads the beginning of windows again, some at a time: finds what other processes have queued below their high keys. */
   async resync(): Promise<void> {
-    for (const window of [...this.#windows]) await this.#readInto(window, beforeAll, this.#windowMax());
+    const first = this.#resyncAt < this.#windows.length ? this.#resyncAt : 0;
+    const some = this.#windows.slice(first, first + resyncMax);
+    this.#resyncAt = first + some.length;
+    for (const window of some) await this.#readInto(window, beforeAll, this.#windowMax());
     if (this.#windows.length > idleWindowsMax) this.#prune();
   }
 
@@ -131,7 +138,14 @@ export class TaskScheduler {
     for (const window of this.#windows) this.#queueOf(window).set(window.requirement, window);
   }
 
-  async #readInto(window: Window, after: WindowKey, limit: number): Promise<ReadyTask[]> {
+  /** One read after the other: what was dispatched while one is under way is remembered until its end, and no longer. */
+  #readInto(window: Window, after: WindowKey, limit: number): Promise<ReadyTask[]> {
+    const read = this.#lastRead.then(() => this.#readAlone(window, after, limit));
+    this.#lastRead = read.catch(() => undefined);
+    return read;
+  }
+
+  async #readAlone(window: Window, after: WindowKey, limit: number): Promise<ReadyTask[]> {
     this.#reading = true;
     try {
       const rows = await this.#read(window, after, limit);

@@ -98,3 +98,13 @@ export async function dropCancelRequest(tx: Queryable, taskId: string): Promise<
     values: [taskId],
   });
 }
+
+/** Fails `forbidden` where the caller may not have this task run: its role, or a scope that is not the task's. */
+export function checkMayRun(principal: Principal, task: { required_role: string; scope: string | null }): void {
+  if (!principal.roles.has(task.required_role)) {
+    throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
+  }
+  if (principal.scope !== null && principal.scope !== task.scope) {
+    throw new AppError('forbidden', 'You are bound to a scope that is not this task’s.', { reason: 'scope_changed' });
+  }
+}

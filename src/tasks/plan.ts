@@ -3,7 +3,7 @@
 import type { Clock } from '../domain/clock.ts';
 import { AppError, type FieldError } from '../domain/error.ts';
 import { newId, type TaskId } from '../domain/ids.ts';
-import { effectiveScope, type Principal } from '../domain/principal.ts';
+import { effectiveScope, privateScope, type Principal } from '../domain/principal.ts';
 import type { Scope } from '../domain/scope.ts';
 import { payloadMaxBytes, submission, type Submission } from '../domain/task.ts';
 import { roleImplies } from '../aaa/roles.ts';
@@ -200,7 +200,7 @@ function checkScope(
     action: wanted.action,
     targets: action.targets(value),
     nowMs: context.clock.now(),
-    allow_private: principal.permissions.has('targets:private'),
+    allow_private: effectiveScope(principal) === privateScope,
   });
   if (!decision.allowed) throw new AppError('forbidden', decision.detail, { reason: decision.rule });
 }

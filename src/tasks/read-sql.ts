@@ -15,6 +15,7 @@ export interface TaskViewRow {
   action: string;
   payload: Buffer;
   required_role: string;
+  scope: string | null;
   priority: number;
   run_at: Date | null;
   expires_at: Date | null;
@@ -48,7 +49,7 @@ const endedTries = `(select count(*)::integer from results s
            where b.task_id = t.task_id and b.state is not null and b.attempt < r.attempt), 0))`;
 
 const columns = `t.task_id, coalesce(q.state, r.state) as state, coalesce(q.reason, r.reason) as reason, t.source, t.tool, t.action,
-  t.payload, t.required_role, t.priority, t.run_at, t.expires_at, t.timeout_s, t.max_attempts,
+  t.payload, t.required_role, t.scope, t.priority, t.run_at, t.expires_at, t.timeout_s, t.max_attempts,
   t.retry_initial_s, t.retry_max_s, t.affinity, n.constraints, t.tags, t.labels,
   t.traceparent, t.requested_by, t.effects, t.task_sha256, t.created_at,
   coalesce(q.updated_at, r.created_at, t.created_at) as updated_at, coalesce(q.attempt, r.attempt, 0) as attempt,

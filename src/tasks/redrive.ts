@@ -5,6 +5,7 @@ import { AppError } from '../domain/error.ts';
 import { isEndState, isLegalMove } from '../domain/task-state.ts';
 import type { Transaction } from '../platform/postgres/pool.ts';
 import {
+  checkMayRun,
   checkTaskId,
   commandRecord,
   dropCancelRequest,
@@ -63,9 +64,7 @@ async function lockRedrive(tx: Transaction, taskId: string): Promise<void> {
 }
 
 function checkRedrive(task: TaskViewRow, { principal }: TaskCommand): void {
-  if (!principal.roles.has(task.required_role)) {
-    throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
-  }
+  checkMayRun(principal, task);
   if (!isEndState(task.state) || !isLegalMove(task.state, 'queued')) {
     throw new AppError(
       'conflict',

@@ -1,5 +1,6 @@
 /** Interns what a task needs of a node, so that the queue is read by one small number. */
 
+import { AppError } from '../domain/error.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import { canonicalizeWithFloats } from '../proof/canonical-json.ts';
 
@@ -10,11 +11,17 @@ export interface Requirement {
   constraints: Record<string, string>;
 }
 
-/** Owns the table `requirements`; all that were ever seen are in memory: there are as many as tools and label sets. */
+/** Distinct sets of tool and labels that are kept; submitters choose the labels. */
+const requirementsMax = 20_000;
+/** Numbers may become visible out of order by as much. */
+const overlap = 1000;
+
+/** Owns the table `requirements`; all of them are in memory, which bounds how many there may be. */
 export class Requirements {
   readonly #database: Database;
   readonly #byKey = new Map<string, Requirement>();
   readonly #byNumber = new Map<number, Requirement>();
+  #last = 0;
 
   constructor(database: Database) {
     this.#database = database;
@@ -25,12 +32,12 @@ export class Requirements {
     return this.#byNumber.get(requirement);
   }
 
-  /** Reads those that others made. */
+  /** Reads those that were made since. */
   async load(): Promise<void> {
     const found = await this.#database.query<Requirement>({
       name: 'read_requirements',
-      text: 'select requirement, tool, tool_digest, constraints from requirements',
-      values: [],
+      text: 'select requirement, tool, tool_digest, constraints from requirements where requirement > $1 order by requirement',
+      values: [Math.max(0, this.#last - overlap)],
     });
     for (const row of found.rows) this.#keep(row);
   }
@@ -42,11 +49,22 @@ export class Requirements {
       const key = keyOf(one);
       if (!this.#byKey.has(key)) missing.set(key, one);
     }
-    if (missing.size > 0) await this.#insert([...missing.values()]);
+    if (missing.size > 0) {
+      this.#checkRoom(missing.size);
+      await this.#insert([...missing.values()]);
+    }
     return wanted.map((one) => {
       const known = this.#byKey.get(keyOf(one));
       if (known === undefined) throw new Error('a requirement is missing after its insert');
       return known.requirement;
+    });
+  }
+
+  /** A submitter could fill the memory of every orchestrator with labels of its own. */
+  #checkRoom(wanted: number): void {
+    if (this.#byNumber.size + wanted <= requirementsMax) return;
+    throw new AppError('unavailable', 'There are too many different constraints. Use fewer label values.', {
+      reason: 'too_many_constraints',
     });
   }
 
@@ -68,6 +86,7 @@ export class Requirements {
   #keep(row: Requirement): void {
     this.#byKey.set(keyOf(row), row);
     this.#byNumber.set(row.requirement, row);
+    this.#last = Math.max(this.#last, row.requirement);
   }
 }
 

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { AppError } from '../domain/error.ts';
 import type { Transaction } from '../platform/postgres/pool.ts';
-import { checkTaskId, commandRecord, dropCancelRequest, lockLiveTask, note } from './command.ts';
+import { checkMayRun, checkTaskId, commandRecord, dropCancelRequest, lockLiveTask, note } from './command.ts';
 import type { CommandContext, LiveRow, TaskCommand } from './command.ts';
 import { withIdempotency } from './idempotent.ts';
 import { readTask, requireTaskRow } from './read-tasks.ts';
@@ -35,9 +35,7 @@ export async function settleTask(
         reason: 'not_in_doubt',
       });
     }
-    if (request.as === 'run_again' && !command.principal.roles.has(task.required_role)) {
-      throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
-    }
+    if (request.as === 'run_again') checkMayRun(command.principal, task);
     const rank = context.clock.now() - task.priority * context.priorityMs;
     await dropCancelRequest(tx, live.task_id);
     await settle(tx, live, command, request, rank, context);

@@ -62,5 +62,6 @@ function messageOf(
     messageId: message_id,
     type,
     contentType: feed === 'batches' ? 'application/x-ndjson' : 'application/json',
+    ...(feed === 'batches' ? { headers: { 'x-event-count': body.toString('utf8').split('\n').length - 1 } } : {}),
   };
 }

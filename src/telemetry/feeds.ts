@@ -40,9 +40,10 @@ export function telemetryTopology(
   };
 }
 
-/** A message, and the record that its last event tells of. */
+/** A message, and the records that its first and last event tell of. */
 export interface FeedMessage {
   message: OutgoingMessage;
+  first_seq: number;
   audit_seq: number;
 }
 
@@ -61,6 +62,7 @@ function eventMessage(event: TelemetryEvent, names: TelemetryNames): FeedMessage
       type: event.event_type,
       contentType: 'application/json',
     },
+    first_seq: event.attributes.audit_seq,
     audit_seq: event.attributes.audit_seq,
   };
 }
@@ -79,6 +81,7 @@ function batchMessages(events: readonly TelemetryEvent[], names: TelemetryNames)
         contentType: 'application/x-ndjson',
         headers: { 'x-event-count': batch.length },
       },
+      first_seq: batch[0]?.attributes.audit_seq ?? 0,
       audit_seq: batch.at(-1)?.attributes.audit_seq ?? 0,
     });
   }

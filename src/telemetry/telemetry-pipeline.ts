@@ -6,9 +6,9 @@ import { readLines } from '../ledger/log-sql.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import type { AuditRecord } from '../proof/record.ts';
 import { eventsOf } from './events-of.ts';
-import { feedMessages, type Feed, type TelemetryNames } from './feeds.ts';
+import { feedMessages, type Feed, type FeedMessage, type TelemetryNames } from './feeds.ts';
 import { insertDeadEvents, moveCursor, readCursor, type Cursor } from './telemetry-sql.ts';
-import type { TelemetryPublisher } from './telemetry-publisher.ts';
+import type { Refused, TelemetryPublisher } from './telemetry-publisher.ts';
 
 /** Records in one round at most, and events after which a round takes no further record. */
 const recordsMax = 256;
@@ -49,11 +49,13 @@ export class TelemetryPipeline {
     }
     const { events, next } = this.#project(lines, cursor);
     const messages = feedMessages(feed, events, names);
-    const refused = messages.length === 0 ? [] : await publisher.publish(messages);
+    const { done, refused, failure } = await publisher.publish(messages);
     if (refused.length > 0) await this.#bury(refused);
-    await moveCursor(database, term, cursorName(feed), next);
-    this.#cursor = next;
-    return next.next_seq < cursor.next_seq + recordsMax ? next.next_seq <= (lines.at(-1)?.seq ?? 0) : true;
+    const reached = failure === undefined ? next : cursorBefore(messages[done], events, cursor);
+    if (reached.next_seq > cursor.next_seq) await moveCursor(database, term, cursorName(feed), reached);
+    this.#cursor = reached;
+    if (failure !== undefined) throw failure;
+    return lines.length === recordsMax || next.next_seq <= (lines.at(-1)?.seq ?? 0);
   }
 
   /** A feed that was set back does not know which record it told of last: that is looked up, so that events stay the same. */
@@ -85,7 +87,7 @@ export class TelemetryPipeline {
     return { events, next };
   }
 
-  async #bury(refused: Awaited<ReturnType<TelemetryPublisher['publish']>>): Promise<void> {
+  async #bury(refused: readonly Refused[]): Promise<void> {
     const { database, audit, feed, onDead } = this.#options;
     const dead = refused.map(({ refused: { message, audit_seq }, reason, attempts }) => ({
       feed,
@@ -104,6 +106,13 @@ export class TelemetryPipeline {
     await insertDeadEvents(database, dead, records);
     onDead(dead.length);
   }
+}
+
+/** The cursor before a message that has to go again: records that are told of whole are done. */
+function cursorBefore(message: FeedMessage | undefined, events: readonly TelemetryEvent[], cursor: Cursor): Cursor {
+  const nextSeq = message?.first_seq ?? cursor.next_seq;
+  const told = events.findLast(({ attributes }) => attributes.audit_seq < nextSeq);
+  return { next_seq: Math.max(cursor.next_seq, nextSeq), last_seq: told?.attributes.audit_seq ?? cursor.last_seq };
 }
 
 /** A line of the log, which the sequencer wrote. */

@@ -24,31 +24,32 @@ export class TelemetryPublisher {
   }
 
   /**
-   * Publishes in order. Answers messages that the broker refused for the last time; the others are in their queues. Fails
-   * `unavailable` while something may still be delivered by trying again: then all of them go again, which consumers bear.
+   * Publishes in order. `done` counts the messages from the first on that need not go again: the broker has them, or refused
+   * them for the last time, and those are in `refused`. `failure` says why the rest has to go again.
    */
-  async publish(messages: readonly FeedMessage[]): Promise<Refused[]> {
+  async publish(messages: readonly FeedMessage[]): Promise<{ done: number; refused: Refused[]; failure?: AppError }> {
     const outcomes = await this.#broker.publish(messages.map(({ message }) => message));
     const refused: Refused[] = [];
-    let failure: string | undefined;
-    outcomes.forEach(({ outcome, reason }, i) => {
-      const message = messages[i];
-      if (outcome === 'confirmed' || message === undefined) return;
-      const isPassing = outcome === 'unconfirmed' || (outcome === 'refused' && passingReasons.has(reason ?? ''));
-      if (isPassing) {
-        failure ??= reason ?? outcome;
-        return;
-      }
+    for (const [i, message] of messages.entries()) {
+      const { outcome, reason } = outcomes[i] ?? { outcome: 'unconfirmed' };
       const id = message.message.messageId;
+      if (outcome === 'confirmed') {
+        this.#attempts.delete(id);
+        continue;
+      }
+      const isPassing = outcome === 'unconfirmed' || (outcome === 'refused' && passingReasons.has(reason ?? ''));
       const attempts = (this.#attempts.get(id) ?? 0) + 1;
-      this.#attempts.set(id, attempts);
-      if (attempts < this.#maxAttempts) failure ??= reason ?? outcome;
-      else refused.push({ refused: message, reason: reason ?? outcome, attempts });
-    });
-    if (failure !== undefined) {
-      throw new AppError('unavailable', 'The broker does not take events now.', { reason: `telemetry_${failure}` });
+      if (isPassing || attempts < this.#maxAttempts) {
+        if (!isPassing) this.#attempts.set(id, attempts);
+        return { done: i, refused, failure: notTaken(reason ?? outcome) };
+      }
+      this.#attempts.delete(id);
+      refused.push({ refused: message, reason: reason ?? outcome, attempts });
     }
-    this.#attempts.clear();
-    return refused;
+    return { done: messages.length, refused };
   }
+}
+
+function notTaken(reason: string): AppError {
+  return new AppError('unavailable', 'The broker does not take events now.', { reason: `telemetry_${reason}` });
 }

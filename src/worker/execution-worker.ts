@@ -106,8 +106,10 @@ export class ExecutionWorker {
     let finished: FinishedOrder;
     try {
       finished = await this.#execute(order, signal);
-    } catch {
-      finished = withoutRun(order, 'not_started', 'journal_failed', 'the journal of the node cannot be written');
+    } catch (error) {
+      // Nothing below is expected to throw: what ran before it did is not known.
+      this.#options.onFailure(error);
+      finished = withoutRun(order, 'interrupted', 'node_failed', 'the node failed while it ran');
     }
     this.#running.delete(order.task_id);
     this.#options.onFinished(finished);
@@ -122,8 +124,10 @@ export class ExecutionWorker {
     }
     const isDestructive = order.grant.effects === 'destructive';
     const noted = journal.start([order.task_id], isDestructive);
-    if (isDestructive) await noted;
-    else noted.catch(this.#options.onFailure);
+    if (isDestructive && !(await noted.then(succeeded, this.#options.onFailure))) {
+      return withoutRun(order, 'not_started', 'journal_failed', 'the journal of the node cannot be written');
+    }
+    noted.catch(this.#options.onFailure);
     const result = await runAction(order.action, order.payload, {
       scope: order.scope,
       allowPrivate: order.allowPrivate,
@@ -136,6 +140,10 @@ export class ExecutionWorker {
     const status = result.status === 'cancelled' && signal.reason === 'stopping' ? 'interrupted' : result.status;
     return finishedOf(order, result, status, startedMs, clock.now());
   }
+}
+
+function succeeded(): true {
+  return true;
 }
 
 function finishedOf(
@@ -195,6 +203,6 @@ export function withoutRun(
 function errorOf(code: string, message: string): { code: string; message: string } {
   return {
     code: code.slice(0, 64),
-    message: message.toWellFormed().slice(0, errorMessageMaxCharacters).toWellFormed(),
+    message: message.toWellFormed().replaceAll('\0', '\ufffd').slice(0, errorMessageMaxCharacters).toWellFormed(),
   };
 }

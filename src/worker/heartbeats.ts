@@ -31,6 +31,7 @@ export class Heartbeats {
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #through = -1;
+  #earlier = 0;
 
   constructor(options: HeartbeatsOptions) {
     this.#options = options;
@@ -65,10 +66,20 @@ export class Heartbeats {
       await link.heartbeat(credential, nodeId, this.#compose(true, status));
     }
     // No progress since the last heartbeat means that something was dropped on the way.
-    if (answer.receipts_through < receipts.seq && answer.receipts_through === this.#through) {
+    const earlier = this.#earlierReceipts();
+    const isStuck = answer.receipts_through < receipts.seq && answer.receipts_through === this.#through;
+    const isEarlierStuck = earlier > 0 && earlier === this.#earlier;
+    this.#earlier = earlier;
+    if (isStuck || isEarlierStuck) {
       await receipts.resend(answer.receipts_through);
     }
     this.#through = answer.receipts_through;
+  }
+
+  /** Receipts of earlier boots that are not acknowledged yet. */
+  #earlierReceipts(): number {
+    const { journal, bootId } = this.#options;
+    return journal.spool.filter(({ boot_id }) => boot_id !== bootId).length;
   }
 
   async #acknowledge(answer: HeartbeatAnswer): Promise<void> {

@@ -3,6 +3,7 @@
 import { open, readFile, rename, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { FatalError } from '../domain/error.ts';
 import { createBatcher, type Batcher } from '../platform/batch.ts';
 
 /** One entry: a kind and its bytes. On disk: uint32 big-endian length of what follows the checksum, uint32 CRC-32, kind, bytes. */
@@ -132,11 +133,27 @@ function decodeEntries(bytes: Buffer): { entries: JournalEntry[]; size: number }
     const end = at + headerBytes + length;
     if (length === 0 || length > entryMaxBytes || end > bytes.length) break;
     const body = bytes.subarray(at + headerBytes, end);
-    if (crc32(body) !== bytes.readUInt32BE(at + 4)) break;
+    if (crc32(body) !== bytes.readUInt32BE(at + 4)) {
+      if (isWhole(bytes, end)) throw damaged();
+      break;
+    }
     entries.push({ kind: body.readUInt8(0), bytes: body.subarray(1) });
     at = end;
   }
   return { entries, size: at };
+}
+
+/** Whether a whole entry begins here. A crash tears the end of the file only: damage before a whole entry is something else. */
+function isWhole(bytes: Buffer, at: number): boolean {
+  if (at + headerBytes >= bytes.length) return false;
+  const end = at + headerBytes + bytes.readUInt32BE(at);
+  return end <= bytes.length && crc32(bytes.subarray(at + headerBytes, end)) === bytes.readUInt32BE(at + 4);
+}
+
+function damaged(): FatalError {
+  return new FatalError(
+    'the journal of the node is damaged in its middle: what it has run is not known. Move its data folder away; it joins anew then.',
+  );
 }
 
 async function syncFolder(path: string): Promise<void> {

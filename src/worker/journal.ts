@@ -5,7 +5,7 @@ import type { ManifestPayload } from '../proof/manifest.ts';
 import { JournalFile, type JournalEntry } from './journal-file.ts';
 import { SeenAttempts } from './seen-attempts.ts';
 
-const kinds = { boot: 1, manifest: 2, started: 3, receipt: 4, acknowledged: 5, seen: 6 } as const;
+const kinds = { boot: 1, manifest: 2, started: 3, receipt: 4, acknowledged: 5, seen: 6, jtis: 7 } as const;
 /** The file is written anew, without what is settled, when it has grown to this. */
 const rewriteBytes = 64 * 1024 * 1024;
 
@@ -142,14 +142,16 @@ export class Journal {
     const held = [...this.#manifests.values()].map(({ jti, exp, body }) =>
       encodeManifest({ payload: { jti, exp }, body, orders: this.orders.filter((order) => order.jti === jti) }),
     );
+    // The boot comes last: receipts up to it are taken for known.
     return [
-      ...(this.#lastBoot === undefined
-        ? []
-        : [{ kind: kinds.boot, bytes: Buffer.from(JSON.stringify(this.#lastBoot)) }]),
       ...this.#seen.encode().map((bytes) => ({ kind: kinds.seen, bytes })),
+      { kind: kinds.jtis, bytes: Buffer.from(JSON.stringify([...this.#jtis])) },
       ...held,
       { kind: kinds.started, bytes: Buffer.from(JSON.stringify(started)) },
       ...this.#spool.map(encodeReceipt),
+      ...(this.#lastBoot === undefined
+        ? []
+        : [{ kind: kinds.boot, bytes: Buffer.from(JSON.stringify(this.#lastBoot)) }]),
     ];
   }
 
@@ -159,7 +161,9 @@ export class Journal {
     else if (kind === kinds.started) this.#applyStarted(JSON.parse(bytes.toString()) as string[]);
     else if (kind === kinds.receipt) this.#applyReceipt(decodeWithBody<Omit<SpooledReceipt, 'body'>>(bytes));
     else if (kind === kinds.seen) this.#seen.decode(bytes);
-    else if (kind === kinds.acknowledged) {
+    else if (kind === kinds.jtis) {
+      for (const [jti, untilS] of JSON.parse(bytes.toString()) as [string, number][]) this.#jtis.set(jti, untilS);
+    } else if (kind === kinds.acknowledged) {
       const { boot_id, seq } = JSON.parse(bytes.toString()) as { boot_id: string; seq: number };
       this.#applyAcknowledged(boot_id, seq);
     }

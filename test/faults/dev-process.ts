@@ -154,7 +154,9 @@ let program: readonly string[] | undefined;
 
 /** What was built where it is as new as the sources, else the sources. */
 function writ(): readonly string[] {
-  return (program ??= isBuilt() ? [join(root, 'bin/writ')] : ['--import=tsx', join(root, 'src/cli/main.ts')]);
+  return (program ??= isBuilt()
+    ? [join(root, 'bin/writ')]
+    : [`--import=${join(root, 'node_modules/tsx/dist/loader.mjs')}`, join(root, 'src/cli/main.ts')]);
 }
 
 function isBuilt(): boolean {

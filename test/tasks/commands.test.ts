@@ -111,7 +111,7 @@ describe('commands on tasks', () => {
         const live = await lockLiveTask(tx, id);
         if (live === undefined) throw new Error('the task is not live');
         waiting = reasonOf(cancelTask(rooms.command(id), {}, rooms.commands));
-        const blocked = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        const blocked = 'select from pg_locks where not granted';
         while ((await rooms.database.query(blocked)).rowCount === 0);
         const record = { type: 'task.cancel', outcome: 'success' as const };
         await endQueuedTasks(tx, rooms.audit, [live], { state: 'cancelled', reason: 'test', record });

@@ -35,6 +35,7 @@ export function principalWith(id: string, roles: readonly string[]): Principal {
     ...closeRoles(roles),
     scope: null,
     expires_at: null,
+    networks: [],
     ip: null,
   };
 }

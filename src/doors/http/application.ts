@@ -39,7 +39,7 @@ export function createApplication(options: ApplicationOptions): Express {
     await admit(request, response);
     next();
   });
-  const assertWritable = (): void => services.assertWritable?.();
+  const { assertWritable } = services;
   application.use(
     createRouter(options.routes, { aaa: services.aaa, limiter, closing: options.closing, assertWritable }),
   );

@@ -55,7 +55,7 @@ export interface HttpServices {
   deadEvents: DeadEvents;
   system: () => SystemState;
   /** Fails `unavailable` where nothing may be changed now; without it, everything may. */
-  assertWritable?: () => void;
+  assertWritable: () => void;
   readiness: () => Promise<Readiness>;
   /** Public keys as JWK sets: those that sign now, and all that ever did. */
   jwks: () => Promise<{ current: object; archive: object }>;

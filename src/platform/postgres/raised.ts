@@ -2,9 +2,9 @@
 
 import { sqlState } from './failure.ts';
 
-/** WR001: a term is over. WR002: tasks could not move. WR003: keys are taken. WR004: receipts are known. WR900: append-only. */
+/** WR001: a term is over. WR002: tasks could not move. WR003: keys are taken. WR004: receipts are known. WR005: a manifest is out of its time. WR900: append-only. */
 export interface Raised {
-  code: 'WR001' | 'WR002' | 'WR003' | 'WR004' | 'WR900';
+  code: 'WR001' | 'WR002' | 'WR003' | 'WR004' | 'WR005' | 'WR900';
   /** Ids or positions, separated by spaces. */
   detail: string;
 }

@@ -98,6 +98,7 @@ export async function openDoor(options: DoorFixtureOptions = {}): Promise<DoorFi
     },
     isAuditLogPublic: false,
     fleet: { register: refuseNode, heartbeat: refuseNode },
+    assertWritable: () => undefined,
     deadEvents: { list: () => Promise.resolve([]), resend: () => Promise.resolve({ sent: 0, refused: 0 }) },
     system: () => ({ signer_ok: true, broker_ok: true, fenced_reason: null, leading: true }),
     readiness: () => Promise.resolve({ ready: true, parts: { database: { ok: true } } }),
