@@ -1,11 +1,13 @@
 /** Files that `writ dev` leaves in its data folder for people: admin token, policy, certificate, address. */
 
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { lstat, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseApiKey } from '../aaa/api-key.ts';
 import { createToken } from '../aaa/tokens.ts';
 import { closeRoles } from '../aaa/roles.ts';
 import { findTokenBySha256 } from '../aaa/token-sql.ts';
+import { AppError } from '../domain/error.ts';
 import type { Principal } from '../domain/principal.ts';
 import { formatPolicy } from '../proof/policy.ts';
 import type { Orchestrator } from './orchestrator.ts';
@@ -13,13 +15,28 @@ import type { Orchestrator } from './orchestrator.ts';
 const yearS = 365 * 86_400;
 const weekMs = 7 * 86_400_000;
 
+/** Refuses a data folder that another user of the machine made or can write to: keys and tokens would be theirs too. */
+export async function checkOwnFolder(dataDir: string): Promise<void> {
+  const { uid, mode } = await lstat(dataDir);
+  const self = process.getuid?.();
+  if ((self === undefined || uid === self) && (mode & 0o022) === 0) return;
+  throw new AppError(
+    'invalid',
+    `${dataDir} belongs to another user, or others can write to it. Choose a folder of your own.`,
+    {
+      reason: 'data_folder_shared',
+    },
+  );
+}
+
 /** Writes a file whole or not at all. */
 export async function writeWholeFile(path: string, text: string, mode: number): Promise<void> {
-  const file = await open(`${path}.next`, 'w', mode);
+  const next = `${path}.${randomUUID()}`;
+  const file = await open(next, 'wx', mode);
   await file.writeFile(text);
   await file.sync();
   await file.close();
-  await rename(`${path}.next`, path);
+  await rename(next, path);
 }
 
 /** The administrator's token in `DIR/admin.token` (0600): the one that is there while it is good, else a new one. */

@@ -24,7 +24,7 @@ import { rewindFeed } from '../telemetry/rewind.ts';
 import { loadCatalog, type Catalog } from '../tools/catalog.ts';
 import { createControlLink } from '../worker/control-link.ts';
 import { WorkerNode } from '../worker/worker-node.ts';
-import { ensureAdminToken, ensurePolicy, makeJoinToken, writeAddress } from './dev-files.ts';
+import { checkOwnFolder, ensureAdminToken, ensurePolicy, makeJoinToken, writeAddress } from './dev-files.ts';
 import { httpServices } from './http-services.ts';
 import { isLoopback, nextFreePort, parseListen } from './listeners.ts';
 import { composeOrchestrator, type Orchestrator } from './orchestrator.ts';
@@ -101,6 +101,7 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
   const log = options.log ?? createLog(settings.log_level);
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
   const dataDir = await realpath(options.dataDir);
+  await checkOwnFolder(dataDir);
   checkMarkFolder(settings.mark_dir, dataDir);
   const lock = await lockDataFolder(dataDir);
   stack.push(() => lock.release());

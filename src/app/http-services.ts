@@ -1,5 +1,7 @@
 /** Hands the HTTP door the rooms behind it. */
 
+import type { AAAServiceAdapter, CallContext } from '../aaa/aaa-service-adapter.ts';
+import { AppError } from '../domain/error.ts';
 import type { TaskChanges } from '../doors/http/task-changes.ts';
 import type { HttpServices } from '../doors/http/services.ts';
 import { exportBundle } from '../ledger/export.ts';
@@ -41,8 +43,10 @@ export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, p
     },
     isAuditLogPublic: false,
     fleet: {
-      register: (token, body, { requestId }) => fleet.join(token, body, requestId),
-      heartbeat: (token, nodeId, body) => fleet.heartbeat(token, nodeId, body),
+      register: (token, body, context) =>
+        fleet.join(token, body, context.requestId).catch(recordRefusal(aaa, 'node.register', context)),
+      heartbeat: (token, nodeId, body, context) =>
+        fleet.heartbeat(token, nodeId, body).catch(recordRefusal(aaa, 'node.heartbeat', context)),
     },
     deadEvents: deadEvents({ database, audit, broker, names: telemetryNames }),
     assertWritable: () => {
@@ -57,5 +61,26 @@ export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, p
       }
       return { current: ring.jwks(new Date(clock.now())), archive: ring.jwksArchive() };
     },
+  };
+}
+
+/** A credential that does not count where a node should be is recorded, as any other is. */
+function recordRefusal(
+  aaa: AAAServiceAdapter,
+  call: string,
+  { ip, requestId }: CallContext,
+): (error: unknown) => Promise<never> {
+  return async (error) => {
+    if (error instanceof AppError && ['unauthenticated', 'forbidden', 'conflict'].includes(error.code)) {
+      await aaa.denials.record({
+        type: 'auth.deny',
+        outcome: 'deny',
+        reason: error.reason === 'unauthenticated' ? 'wrong_node_credential' : error.reason,
+        actor: { id: 'unknown', kind: 'node', ...(ip === null ? {} : { ip }) },
+        data: { call },
+        request_id: requestId,
+      });
+    }
+    throw error;
   };
 }

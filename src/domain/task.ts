@@ -14,14 +14,31 @@ export const name = z.string().regex(/^[a-z][a-z0-9._-]{0,62}$/, 'a name: lower 
 const timestamp = z.iso.datetime({ offset: true });
 const label = z.string().min(1).max(255);
 
+/** Seconds: none, or a millisecond at least. */
+function delayUpTo(maxS: number): z.ZodOptional<z.ZodNumber> {
+  return z
+    .number()
+    .min(0)
+    .max(maxS)
+    .refine((seconds) => seconds === 0 || seconds >= 0.001, 'nothing, or at least 0.001')
+    .optional();
+}
+
 export const retryPolicy = z.strictObject({
   /** Starts in all, the first included. */
   max_attempts: z.int().min(1).max(100).optional(),
   /** Upper bound of the first delay, seconds; each further one doubles it. */
-  initial_s: z.number().min(0).max(3600).optional(),
+  initial_s: delayUpTo(3600),
   /** Upper bound of any delay, seconds. */
-  max_s: z.number().min(0).max(86_400).optional(),
+  max_s: delayUpTo(86_400),
 });
+
+function fewPairs(max: number): z.ZodOptional<z.ZodRecord<z.ZodString, z.ZodString>> {
+  return z
+    .record(z.string().min(1).max(63), z.string().max(255))
+    .refine((pairs) => Object.keys(pairs).length <= max, `at most ${max.toString()} of them`)
+    .optional();
+}
 
 /** What `POST /api/v1/tasks` takes. */
 export const submission = z.strictObject({
@@ -36,9 +53,9 @@ export const submission = z.strictObject({
   timeout_s: z.int().min(1).max(timeoutMaxS).optional(),
   retry: retryPolicy.optional(),
   affinity: label.optional(),
-  constraints: z.record(z.string().min(1).max(63), z.string().max(255)).optional(),
+  constraints: fewPairs(16),
   tags: z.array(z.string().min(1).max(63)).max(32).optional(),
-  labels: z.record(z.string().min(1).max(63), z.string().max(255)).optional(),
+  labels: fewPairs(64),
   traceparent: z
     .string()
     .regex(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'a W3C traceparent of version 00')

@@ -6,6 +6,7 @@ import { readOrdersOfNode, type OutstandingOrder } from '../collect/collect-sql.
 import { loseAttempts, markRunning, republish } from '../collect/recover.ts';
 import { AppError } from '../domain/error.ts';
 import { heartbeat, type HeartbeatAnswer, type HeldAttempt, type Heartbeat } from '../domain/node.ts';
+import { nodeQueue } from '../domain/queues.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { fieldErrors } from '../tasks/plan.ts';
 import type { FleetContext } from './fleet-context.ts';
@@ -14,6 +15,8 @@ import { currentConfig } from './node-config.ts';
 
 /** Orders younger than this may still be on their way to the node while its heartbeat is on its way here. */
 const onTheWayMs = 5000;
+/** As above for the first heartbeat of a boot, whose node takes nothing before it has its answer. */
+const onTheWayToBootMs = 500;
 
 /** Handles one heartbeat; `token` and `body` are whatever came. */
 export async function answerHeartbeat(
@@ -119,15 +122,18 @@ async function settleAttempts(
   // An order that has ended is missing too while its receipt is on the way.
   if (!hasAllReceipts) return false;
   const nowMs = context.clock.now();
-  const missing = orders.filter(
-    (order) => !held.has(keyOf(order)) && (isNewBoot || order.issued_at.getTime() < nowMs - onTheWayMs),
-  );
-  await settleMissing(missing, nowMs, context);
+  const beforeMs = nowMs - (isNewBoot ? onTheWayToBootMs : onTheWayMs);
+  const missing = orders.filter((order) => !held.has(keyOf(order)) && order.issued_at.getTime() < beforeMs);
+  await settleMissing(nodeId, missing, nowMs, context);
   return false;
 }
 
-/** Sends orders again that the node does not have, while it would still take them; gives the others back to the queue. */
+/**
+ * Sends orders again that the node does not have, while it would still take them; gives the others back to the queue. What still
+ * waits for the node at the broker is not missing: sent again, it would be refused as a replay.
+ */
 async function settleMissing(
+  nodeId: string,
   missing: readonly OutstandingOrder[],
   nowMs: number,
   context: FleetContext,
@@ -136,10 +142,12 @@ async function settleMissing(
   // A node whose clock lies behind may take it for so long.
   const isOver = (order: OutstandingOrder): boolean => order.expires_at.getTime() + 2 * clockSkewS * 1000 < nowMs;
   const again = new Set(missing.filter(isLive).map(({ manifest }) => manifest));
-  if (again.size > 0) await republish(context.database, context.broker, [...again], nowMs);
+  if (again.size > 0 && (await context.broker.depth(nodeQueue(nodeId)).catch(() => 1)) === 0) {
+    await republish(context.database, context.broker, [...again], nowMs);
+  }
   const over = missing.filter(isOver);
   if (over.length === 0) return;
-  context.onLost(over[0]?.node_id ?? '', over.length, await loseAttempts(over, 'not_received', context));
+  context.onLost(nodeId, over.length, await loseAttempts(over, 'not_received', context));
 }
 
 function keyOf({ task_id, attempt }: Pick<HeldAttempt, 'task_id' | 'attempt'>): string {

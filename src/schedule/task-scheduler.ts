@@ -149,14 +149,16 @@ export class TaskScheduler {
     this.#reading = true;
     try {
       const rows = await this.#read(window, after, limit);
+      // Nothing is handed out of a window that was let go of meanwhile: what it would hold must not become known.
+      if (this.#queueOf(window).get(window.requirement) !== window) return [];
       const fresh = rows.filter((task) => !this.#isKnown(task));
       window.extend(fresh, rows.at(-1), rows.length < limit);
       for (const task of fresh) this.#hold(task);
       return fresh;
     } finally {
       this.#reading = false;
+      const missed = this.#offeredWhileReading.filter((task) => !this.#isKnown(task));
       this.#gone.clear();
-      const missed = this.#offeredWhileReading;
       this.#offeredWhileReading = [];
       this.offer(missed);
     }

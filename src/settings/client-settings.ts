@@ -1,8 +1,8 @@
 /** Where the command line finds its server and its credential: flags, environment, or the folder of a `writ dev`. */
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { BlockList, isIPv6 } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AppError } from '../domain/error.ts';
 
 export interface ClientSettings {
@@ -106,6 +106,10 @@ async function readNamed(path: string, what: string): Promise<string> {
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
+    // A folder that another user left here decides nothing.
+    const { uid, mode } = await stat(dirname(path));
+    const self = process.getuid?.();
+    if ((self !== undefined && uid !== self) || (mode & 0o022) !== 0) return undefined;
     return await readSmall(path);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;

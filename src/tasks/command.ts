@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { actorOf, authzOf } from '../aaa/accounting.ts';
 import { AppError } from '../domain/error.ts';
 import { newId, type RecordId } from '../domain/ids.ts';
-import type { Permission, Principal } from '../domain/principal.ts';
+import { effectiveScope, privateScope, type Permission, type Principal } from '../domain/principal.ts';
 import type { Clock } from '../domain/clock.ts';
 import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
 import type { Database, Queryable } from '../platform/postgres/pool.ts';
@@ -104,7 +104,8 @@ export function checkMayRun(principal: Principal, task: { required_role: string;
   if (!principal.roles.has(task.required_role)) {
     throw new AppError('forbidden', `This task needs the role ${task.required_role}.`, { reason: 'role_missing' });
   }
-  if (principal.scope !== null && principal.scope !== task.scope) {
+  const own = effectiveScope(principal);
+  if (own !== privateScope && own !== task.scope) {
     throw new AppError('forbidden', 'You are bound to a scope that is not this task’s.', { reason: 'scope_changed' });
   }
 }

@@ -34,24 +34,41 @@ interface CommitOptions {
   onAccepted: (ready: ReadyTask[], accepted: number) => void;
 }
 
-/** One answer for each call, in order. Calls under a key that is taken are answered from what was stored. */
-export async function commitSubmissions(calls: readonly SubmissionCall[], options: CommitOptions): Promise<Answer[]> {
-  const answers = new Array<Answer>(calls.length);
-  let open = calls.map((call, index) => ({ call, index }));
-  while (open.length > 0) {
-    const taken = await tryCommit(
-      open.map(({ call }) => call),
-      options,
-    );
-    const rest: typeof open = [];
-    for (const [position, one] of open.entries()) {
-      if (taken === undefined) answers[one.index] = one.call.answer;
-      else if (taken.has(position)) answers[one.index] = await replay(one.call, options);
-      else rest.push(one);
-    }
-    open = rest;
+/**
+ * One answer or failure for each call, in order. Calls under a key that is taken are answered from what was stored. What cannot
+ * be committed together is committed one by one: a call that fails takes no other with it.
+ */
+export async function commitSubmissions(
+  calls: readonly SubmissionCall[],
+  options: CommitOptions,
+): Promise<(Answer | Error)[]> {
+  let taken: Set<number> | undefined;
+  try {
+    taken = await tryCommit(calls, options);
+  } catch (error) {
+    const failure = error instanceof Error ? error : new Error('the commit failed');
+    if (calls.length === 1 || error instanceof AppError) return calls.map(() => failure);
+    return commitOneByOne(calls, options);
+  }
+  if (taken === undefined) return calls.map(({ answer }) => answer);
+  const rest = calls.filter((_, position) => !taken.has(position));
+  const committed = rest.length === 0 ? [] : await commitSubmissions(rest, options);
+  const answers: (Answer | Error)[] = [];
+  for (const [position, call] of calls.entries()) {
+    const answer = taken.has(position) ? await replay(call, options).catch(asError) : committed.shift();
+    answers.push(answer ?? new Error('a call without an answer'));
   }
   return answers;
+}
+
+async function commitOneByOne(calls: readonly SubmissionCall[], options: CommitOptions): Promise<(Answer | Error)[]> {
+  const answers: (Answer | Error)[] = [];
+  for (const call of calls) answers.push(...(await commitSubmissions([call], options)));
+  return answers;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error('a replay failed');
 }
 
 /** Undefined when all is committed; else the positions of calls whose key is taken, and nothing is committed. */

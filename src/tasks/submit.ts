@@ -54,7 +54,7 @@ export interface SubmitterOptions {
 /** Owns the way in. Calls that arrive while a commit is in flight share the next one. */
 export class Submitter {
   readonly #options: SubmitterOptions;
-  readonly #batcher: Batcher<SubmissionCall, Answer>;
+  readonly #batcher: Batcher<SubmissionCall, Answer | Error>;
 
   constructor(options: SubmitterOptions) {
     this.#options = options;
@@ -84,7 +84,7 @@ export class Submitter {
     if (call.mode !== 'batch') throwRefusal(call, outcomes);
     const recordIds: RecordId[] = [];
     for (let i = 0; i < planned.length; i += recordTasksMax) recordIds.push(newId<RecordId>());
-    return this.#batcher.add({
+    const answer = await this.#batcher.add({
       principal: call.principal,
       rows: planned.map((task, i) => ({
         task,
@@ -96,6 +96,8 @@ export class Submitter {
       answer: answerOf(call, outcomes),
       ...(call.idempotency === undefined ? {} : { idempotency: call.idempotency }),
     });
+    if (answer instanceof Error) throw answer;
+    return answer;
   }
 
   /** Decides as `submit` would, and stores nothing. */

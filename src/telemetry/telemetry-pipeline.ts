@@ -50,7 +50,10 @@ export class TelemetryPipeline {
     const { events, next } = this.#project(lines, cursor);
     const messages = feedMessages(feed, events, names);
     const { done, refused, failure } = await publisher.publish(messages);
-    if (refused.length > 0) await this.#bury(refused);
+    if (refused.length > 0) {
+      await this.#bury(refused);
+      publisher.markBuried(refused);
+    }
     const reached = failure === undefined ? next : cursorBefore(messages[done], events, cursor);
     if (reached.next_seq > cursor.next_seq) await moveCursor(database, term, cursorName(feed), reached);
     this.#cursor = reached;

@@ -1,6 +1,6 @@
 /** Publishes events with confirms, and sorts what the broker would not take. */
 
-import type { Broker } from '../domain/broker.ts';
+import type { Broker, PublishOutcome } from '../domain/broker.ts';
 import { AppError } from '../domain/error.ts';
 import type { FeedMessage } from './feeds.ts';
 
@@ -17,6 +17,8 @@ export class TelemetryPublisher {
   readonly #broker: Broker;
   readonly #maxAttempts: number;
   readonly #attempts = new Map<string, number>();
+  /** What of the last round need not go again: it may come along with others of its record that do. */
+  #settled: ReadonlySet<string> = new Set();
 
   constructor(broker: Broker, maxAttempts: number) {
     this.#broker = broker;
@@ -28,26 +30,48 @@ export class TelemetryPublisher {
    * them for the last time, and those are in `refused`. `failure` says why the rest has to go again.
    */
   async publish(messages: readonly FeedMessage[]): Promise<{ done: number; refused: Refused[]; failure?: AppError }> {
-    const outcomes = await this.#broker.publish(messages.map(({ message }) => message));
+    const settled = new Set(messages.map(keyOf).filter((key) => this.#settled.has(key)));
+    this.#settled = settled;
+    const sent = messages.filter((message) => !settled.has(keyOf(message)));
+    const outcomes = await this.#broker.publish(sent.map(({ message }) => message));
     const refused: Refused[] = [];
-    for (const [i, message] of messages.entries()) {
-      const { outcome, reason } = outcomes[i] ?? { outcome: 'unconfirmed' };
-      const id = message.message.messageId;
-      if (outcome === 'confirmed') {
-        this.#attempts.delete(id);
-        continue;
+    let failure: AppError | undefined;
+    let done = messages.length;
+    for (const [i, message] of sent.entries()) {
+      const { outcome, reason = outcome } = outcomes[i] ?? { outcome: 'unconfirmed' };
+      // Beyond the first that has to go again, tries still count: the events of one record go again together.
+      const isLast = this.#isLastTry(message.message.messageId, { outcome, reason }, failure !== undefined);
+      if (outcome === 'confirmed') settled.add(keyOf(message));
+      if (outcome === 'confirmed' || failure !== undefined) continue;
+      if (isLast) {
+        refused.push({ refused: message, reason, attempts: this.#maxAttempts });
+      } else {
+        failure = notTaken(reason);
+        done = messages.indexOf(message);
       }
-      const isPassing = outcome === 'unconfirmed' || (outcome === 'refused' && passingReasons.has(reason ?? ''));
-      const attempts = (this.#attempts.get(id) ?? 0) + 1;
-      if (isPassing || attempts < this.#maxAttempts) {
-        if (!isPassing) this.#attempts.set(id, attempts);
-        return { done: i, refused, failure: notTaken(reason ?? outcome) };
-      }
-      this.#attempts.delete(id);
-      refused.push({ refused: message, reason: reason ?? outcome, attempts });
     }
-    return { done: messages.length, refused };
+    return failure === undefined ? { done, refused } : { done, refused, failure };
   }
+
+  /** These are kept elsewhere now, and are not sent again when they come along with others. */
+  markBuried(refused: readonly Refused[]): void {
+    this.#settled = new Set([...this.#settled, ...refused.map((each) => keyOf(each.refused))]);
+  }
+
+  /** Counts a refusal that does not pass by itself. */
+  #isLastTry(id: string, { outcome, reason }: Required<PublishOutcome>, isBehind: boolean): boolean {
+    if (outcome === 'unconfirmed' || (outcome === 'refused' && passingReasons.has(reason))) return false;
+    const attempts = outcome === 'confirmed' ? 0 : Math.min(this.#maxAttempts, (this.#attempts.get(id) ?? 0) + 1);
+    const isLast = attempts === this.#maxAttempts && !isBehind;
+    if (attempts === 0 || isLast) this.#attempts.delete(id);
+    else this.#attempts.set(id, attempts);
+    return isLast;
+  }
+}
+
+/** Tells messages apart: a batch that begins alike may have grown since. */
+function keyOf({ message }: FeedMessage): string {
+  return `${message.messageId} ${message.body.length.toString()}`;
 }
 
 function notTaken(reason: string): AppError {

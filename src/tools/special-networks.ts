@@ -23,6 +23,8 @@ const special: readonly (readonly [base: string, prefix: number, what: string])[
   ['240.0.0.0', 4, 'a reserved address'],
   ['::', 96, 'an unspecified or IPv4-compatible address'],
   ['::ffff:0:0', 96, 'an IPv4-mapped address'],
+  ['::ffff:0:0:0', 96, 'an IPv4-translated address'],
+  ['192.88.99.0', 24, 'a 6to4 relay address'],
   // These carry an IPv4 address inside, which may be any of the above.
   ['64:ff9b::', 96, 'a translated IPv4 address'],
   ['64:ff9b:1::', 48, 'a translated IPv4 address'],

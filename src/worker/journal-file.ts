@@ -47,10 +47,15 @@ export class JournalFile {
   /** Opens or creates the file and answers its entries; what a crash left half written at the end is cut off. */
   static async open(path: string): Promise<{ journal: JournalFile; entries: JournalEntry[] }> {
     const file = await open(path, 'a+', 0o600);
-    const { entries, size } = decodeEntries(await readFile(path));
-    await file.truncate(size);
-    await syncFolder(path);
-    return { journal: new JournalFile(path, file, size), entries };
+    try {
+      const { entries, size } = decodeEntries(await readFile(path));
+      await file.truncate(size);
+      await syncFolder(path);
+      return { journal: new JournalFile(path, file, size), entries };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   }
 
   /** Bytes on disk. */
@@ -146,8 +151,12 @@ function decodeEntries(bytes: Buffer): { entries: JournalEntry[]; size: number }
 /** Whether a whole entry begins here. A crash tears the end of the file only: damage before a whole entry is something else. */
 function isWhole(bytes: Buffer, at: number): boolean {
   if (at + headerBytes >= bytes.length) return false;
-  const end = at + headerBytes + bytes.readUInt32BE(at);
-  return end <= bytes.length && crc32(bytes.subarray(at + headerBytes, end)) === bytes.readUInt32BE(at + 4);
+  const length = bytes.readUInt32BE(at);
+  const end = at + headerBytes + length;
+  // Zeros, which a file that grew may end with, would pass for an entry of no bytes: there is none.
+  return (
+    length > 0 && end <= bytes.length && crc32(bytes.subarray(at + headerBytes, end)) === bytes.readUInt32BE(at + 4)
+  );
 }
 
 function damaged(): FatalError {

@@ -8,11 +8,12 @@ import { generateApiKey, parseApiKey } from '../../src/aaa/api-key.ts';
 import { closeRoles } from '../../src/aaa/roles.ts';
 import { insertToken } from '../../src/aaa/token-sql.ts';
 import { composeOrchestrator, type Orchestrator } from '../../src/app/orchestrator.ts';
-import type { Broker } from '../../src/domain/broker.ts';
+import type { Broker, Consumer } from '../../src/domain/broker.ts';
 import { AppError } from '../../src/domain/error.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import { newId, type TokenId } from '../../src/domain/ids.ts';
 import type { Principal } from '../../src/domain/principal.ts';
+import type { Signer } from '../../src/domain/signer.ts';
 import { InProcessBrokerServer } from '../../src/platform/broker/in-process.ts';
 import { openLocalMark } from '../../src/platform/keys/local-mark.ts';
 import { openLocalSigner } from '../../src/platform/keys/local-signer.ts';
@@ -52,6 +53,9 @@ export interface Rig {
   commands: CommandContext;
   /** Events that a consumer of the queue has received so far. */
   events: TelemetryEvent[];
+  /** The consumer that collects `events` leaves; what comes waits for the next consumer, or for `resumeTelemetry`. */
+  pauseTelemetry(): Promise<void>;
+  resumeTelemetry(): Promise<void>;
   /** Waits until everything is chained, signed and consumed, and checks the invariants. */
   atRest(): Promise<Findings>;
   /** Resolves when no task is live; fails after the time. */
@@ -66,6 +70,14 @@ export interface RigOptions {
       : never
     : never;
   testDatabase?: TestDatabase;
+  /** Bound of the telemetry queues. */
+  telemetryQueueMaxLength?: number;
+  /** Longest message that the broker takes. */
+  messageMaxBytes?: number;
+  /** Put between the orchestrator and its signer of manifests. */
+  wrapSigner?: (signer: Signer) => Signer;
+  /** Put between the orchestrator and its broker. */
+  wrapBroker?: (broker: Broker) => Broker;
 }
 
 /** Starts an orchestrator that leads; nodes are added by the test. */
@@ -73,7 +85,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const testDatabase = options.testDatabase ?? (await createTestDatabase());
   const database = createPool({ url: testDatabase.url, max: 10, role: 'writ_service' });
   const folder = await mkdtemp(join(tmpdir(), 'writ-rig-'));
-  const server = new InProcessBrokerServer();
+  const { telemetryQueueMaxLength, messageMaxBytes, wrapSigner = same, wrapBroker = same } = options;
+  const server = new InProcessBrokerServer(messageMaxBytes === undefined ? {} : { messageMaxBytes });
   const broker = server.connect();
   const { settings } = loadSettings({
     environment: {},
@@ -83,27 +96,34 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const log: Rig['log'] = [];
   const orchestrator = await composeOrchestrator({
     database,
-    broker,
+    broker: wrapBroker(broker),
     logSigner: await openLocalSigner({ path: join(folder, 'log.key'), algorithm: 'EdDSA', create: true }),
-    manifestSigner: await openLocalSigner({ path: join(folder, 'manifest.key'), algorithm: 'ES256', create: true }),
+    manifestSigner: wrapSigner(
+      await openLocalSigner({ path: join(folder, 'manifest.key'), algorithm: 'ES256', create: true }),
+    ),
     openMark: (origin) => openLocalMark({ directory: settings.mark_dir, origin }),
     catalog,
     clock: systemClock,
     log: (level, event, fields) => log.push({ level, event, fields }),
     settings,
     onTasksEnded: () => undefined,
+    ...(telemetryQueueMaxLength === undefined ? {} : { telemetryQueueMaxLength }),
   });
   await orchestrator.engine.start();
   const nodes: WorkerNode[] = [];
   const events: TelemetryEvent[] = [];
-  const consumer = await server.connect().consume(settings.telemetry_queue, {
-    prefetch: 100,
-    onDeliveries: (deliveries) => {
-      for (const { body } of deliveries) events.push(JSON.parse(Buffer.from(body).toString()) as TelemetryEvent);
-      consumer.ack(deliveries);
-    },
-    onCancelled: () => undefined,
-  });
+  const consumeTelemetry = async (): Promise<Consumer> => {
+    const consumer = await server.connect().consume(settings.telemetry_queue, {
+      prefetch: 100,
+      onDeliveries: (deliveries) => {
+        for (const { body } of deliveries) events.push(JSON.parse(Buffer.from(body).toString()) as TelemetryEvent);
+        consumer.ack(deliveries);
+      },
+      onCancelled: () => undefined,
+    });
+    return consumer;
+  };
+  let telemetryConsumer = await consumeTelemetry();
   const wires = new Map<WorkerNode, Wire>();
   const rig: Rig = {
     ...{ orchestrator, database, url: testDatabase.url, folder, server, broker, nodes, log, events },
@@ -116,6 +136,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       onCancelRequested: () => {
         orchestrator.engine.changed();
       },
+    },
+    pauseTelemetry: () => telemetryConsumer.cancel(),
+    resumeTelemetry: async () => {
+      telemetryConsumer = await consumeTelemetry();
     },
     atRest: async () => {
       await eventually(async () => {
@@ -206,6 +230,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
   };
   return rig;
+}
+
+function same<T>(value: T): T {
+  return value;
 }
 
 /** What a test does to the connections of a node. */

@@ -129,6 +129,15 @@ export function postgresOf(dataDir: string): number[] {
     });
 }
 
+/** As `kill -9`; one that has ended meanwhile is no error. */
+export function killProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /** One call of the API with the administrator's token. Fails where no answer comes. */
 export async function call(
   summary: Pick<DevSummary, 'url' | 'token_file'>,

@@ -151,7 +151,7 @@ describe('runAction', () => {
     const append = (file: string, line = 'x') => run(find(catalog, 'noop', 'append'), { file, line });
 
     it('shows every run by a line', async () => {
-      const file = join(folder.path, 'lines');
+      const file = join(folder.path, 'writ-marker-lines');
       await append(file, 'one');
       await append(file, 'two');
       expect(await readFile(file, 'utf8')).to.equal('one\ntwo\n');
@@ -160,17 +160,18 @@ describe('runAction', () => {
     it('writes nowhere but below the temporary folder, and through no link', async () => {
       await symlink('/etc', join(folder.path, 'folder'));
       await writeFile(join(folder.path, 'real'), '');
-      await symlink(join(folder.path, 'real'), join(folder.path, 'link'));
+      await symlink(join(folder.path, 'real'), join(folder.path, 'writ-marker-link'));
       for (const file of [
-        '/etc/x',
-        `${folder.path}/../../etc/x`,
-        `${folder.path}/folder/writ-x`,
-        `${folder.path}/none/x`,
+        '/etc/writ-marker-x',
+        `${folder.path}/real`,
+        `${folder.path}/../../etc/writ-marker-x`,
+        `${folder.path}/folder/writ-marker-x`,
+        `${folder.path}/none/writ-marker-x`,
       ]) {
         expect((await append(file)).error?.code, file).to.equal('payload_invalid');
       }
-      expect((await append(join(folder.path, 'link'))).error?.code).to.equal('file_not_writable');
-      expect((await append(join(folder.path, 'x'), 'a\nb')).error?.code).to.equal('payload_invalid');
+      expect((await append(join(folder.path, 'writ-marker-link'))).error?.code).to.equal('file_not_writable');
+      expect((await append(join(folder.path, 'writ-marker-x'), 'a\nb')).error?.code).to.equal('payload_invalid');
     });
   });
 

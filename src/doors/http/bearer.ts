@@ -4,6 +4,7 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import passport from 'passport';
 import { Strategy } from 'passport-http-bearer';
 import type { AAAServiceAdapter, CallContext } from '../../aaa/aaa-service-adapter.ts';
+import { parseApiKey } from '../../aaa/api-key.ts';
 import { AppError } from '../../domain/error.ts';
 import type { Principal } from '../../domain/principal.ts';
 import { requestIdOf } from './request-id.ts';
@@ -97,18 +98,35 @@ export function tokenOf(request: Request): string {
  * the first, a proxy may have checked the second.
  */
 async function takeToken(request: Request, context: CallContext, { aaa, limiter }: BearerOptions): Promise<void> {
-  if (countAuthorization(request.rawHeaders) > 1) throw misplaced('The request has two Authorization headers.');
+  if (countAuthorization(request.rawHeaders) > 1) {
+    return refuseMisplaced('The request has two Authorization headers.', context, aaa);
+  }
   if (request.url.includes('?') && new URLSearchParams(request.url.split('?')[1]).has('access_token')) {
-    throw misplaced('A token in the URL ends up in logs.');
+    return refuseMisplaced('A token in the URL ends up in logs.', context, aaa);
   }
   const token = tokenOf(request);
-  limiter.checkDelay(context.ip, token);
+  // Guessing is slowed down where it can be told by the checksum: others at the same address are not locked out by it.
+  if (parseApiKey(token) === undefined) limiter.checkDelay(context.ip, token);
   if (token !== '') return;
-  if (await hasTokenInBody(request)) throw misplaced('A token does not belong into the body.');
+  if (await hasTokenInBody(request)) {
+    return refuseMisplaced('A token does not belong into the body.', context, aaa);
+  }
   await aaa.authenticate('', context).catch((error: unknown) => {
     noteFailure(error, context, limiter);
     throw error;
   });
+}
+
+/** A token in the wrong place may have leaked: that it came so is recorded. */
+async function refuseMisplaced(what: string, { ip, requestId }: CallContext, aaa: AAAServiceAdapter): Promise<never> {
+  await aaa.denials.record({
+    type: 'auth.deny',
+    outcome: 'deny',
+    reason: 'token_misplaced',
+    actor: { id: 'unknown', kind: 'unknown', ...(ip === null ? {} : { ip }) },
+    request_id: requestId,
+  });
+  throw misplaced(what);
 }
 
 function countAuthorization(rawHeaders: readonly string[]): number {

@@ -63,6 +63,8 @@ export function readQuery(schema: z.ZodType, url: string): unknown {
       const isLabel = name.startsWith(labelPrefix);
       const key = isLabel ? name.slice(labelPrefix.length) : name;
       const into = isLabel ? labels : given;
+      if (key === 'label' && !isLabel)
+        throw invalid('unknown_parameter', [{ path: 'label', message: 'write label.<key>' }]);
       if (Object.hasOwn(into, key))
         throw invalid('duplicate_parameter', [{ path: name.slice(0, 100), message: 'given twice' }]);
       Object.defineProperty(into, key, { value, enumerable: true });

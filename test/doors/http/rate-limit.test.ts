@@ -37,17 +37,19 @@ describe('rate limits', () => {
     });
   });
 
-  it('delay a network that fails to authenticate, but nobody there whose token was good', async () => {
+  it('delay a network that fails to authenticate, but nobody there whose token could be good', async () => {
     await withDoor({ rateLimits: limits }, async (door) => {
       const [known, unknown] = [await door.token({ roles: ['viewer'] }), await door.token({ roles: ['viewer'] })];
       expect((await door.call('GET', '/api/v1/whoami', { token: known })).status).to.equal(200);
       const failures = [];
       for (let i = 0; i < 6; i++) failures.push((await door.call('GET', '/api/v1/whoami', { token: 'wrong' })).status);
       expect(failures).to.deep.equal([401, 401, 401, 401, 429, 429]);
-      const delayed = await door.call('GET', '/api/v1/whoami', { token: unknown });
+      const delayed = await door.call('GET', '/api/v1/whoami', { token: 'wrong again' });
       expect([delayed.status, delayed.body.code]).to.deep.equal([429, 'authentication_delayed']);
       expect(delayed.headers.get('retry-after')).to.equal('1');
-      expect((await door.call('GET', '/api/v1/whoami', { token: known })).status).to.equal(200);
+      for (const token of [known, unknown]) {
+        expect((await door.call('GET', '/api/v1/whoami', { token })).status).to.equal(200);
+      }
     });
   });
 

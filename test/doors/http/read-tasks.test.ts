@@ -121,7 +121,10 @@ describe('reading tasks over HTTP', () => {
     });
     expect([other.status, other.body.code]).to.deep.equal([409, 'idempotency_conflict']);
     expect((await door.call('POST', `/api/v1/tasks/${id}/cancel`, { token })).body.code).to.equal('already_ended');
-    expect((await door.call('POST', `/api/v1/tasks/${id}/redrive`, { token })).body.state).to.equal('queued');
+    const narrow = await door.call('POST', `/api/v1/tasks/${id}/redrive`, { token });
+    expect([narrow.status, narrow.body.code]).to.deep.equal([403, 'scope_changed']);
+    const wide = { token: await door.token({ roles: ['admin'] }) };
+    expect((await door.call('POST', `/api/v1/tasks/${id}/redrive`, wide)).body.state).to.equal('queued');
     expect(
       (await door.call('POST', `/api/v1/tasks/${id}/settle`, { token, body: { as: 'failed', reason: 'x' } })).body.code,
     ).to.equal('not_in_doubt');

@@ -1,0 +1,70 @@
+/** The highest attempts that a node remembers. */
+
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { describe, it } from 'mocha';
+import { SeenAttempts } from '../../src/worker/seen-attempts.ts';
+
+const weekS = 7 * 86_400;
+const nowS = 1_700_000_000;
+
+function uuid(number: number): string {
+  return `00000000-0000-7000-8000-${number.toString(16).padStart(12, '0')}`;
+}
+
+describe('seen attempts', () => {
+  it('are none for a task that was never taken', () => {
+    expect(new SeenAttempts().highest(uuid(1))).to.equal(0);
+  });
+
+  it('only rise', () => {
+    const seen = new SeenAttempts();
+    for (const attempt of [2, 1, 3, 2]) seen.add(uuid(1), attempt, nowS);
+    expect(seen.highest(uuid(1))).to.equal(3);
+  });
+
+  it('are kept for a week after they were last taken', () => {
+    const seen = new SeenAttempts();
+    seen.add(uuid(1), 1, nowS);
+    seen.add(uuid(2), 1, nowS);
+    seen.add(uuid(1), 2, nowS + 10);
+    seen.add(uuid(3), 1, nowS + weekS);
+    expect([1, 2, 3].map((n) => seen.highest(uuid(n)))).to.deep.equal([2, 1, 1]);
+    seen.add(uuid(4), 1, nowS + weekS + 1);
+    expect([1, 2, 3].map((n) => seen.highest(uuid(n)))).to.deep.equal([2, 0, 1]);
+  });
+
+  it('are kept of 250,000 tasks, the newest', () => {
+    const seen = new SeenAttempts();
+    for (let n = 0; n < 250_010; n++) seen.add(uuid(n), 1, nowS);
+    expect(seen.highest(uuid(9))).to.equal(0);
+    expect(seen.highest(uuid(10))).to.equal(1);
+    expect(seen.highest(uuid(250_009))).to.equal(1);
+    const bytes = seen.encode();
+    expect(Math.max(...bytes.map(({ length }) => length))).to.be.at.most(960_000);
+    const again = new SeenAttempts();
+    for (const chunk of bytes) again.decode(chunk);
+    expect([9, 10, 250_009].map((n) => again.highest(uuid(n)))).to.deep.equal([0, 1, 1]);
+  });
+
+  it('are the same after they were written and read, and are forgotten in the same order', () => {
+    // Clocks of orchestrators go forward: each is taken some time after the one before.
+    const entry = fc.tuple(fc.nat(20), fc.integer({ min: 1, max: 0x7fff_ffff }), fc.nat(weekS / 8));
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 60 }), fc.array(entry, { maxLength: 20 }), (before, later) => {
+        const seen = new SeenAttempts();
+        let atS = nowS;
+        for (const [n, attempt, s] of before) seen.add(uuid(n), attempt, (atS += s));
+        const again = new SeenAttempts();
+        for (const bytes of seen.encode()) again.decode(bytes);
+        expect(Buffer.concat(again.encode())).to.deep.equal(Buffer.concat(seen.encode()));
+        for (const [n, attempt, s] of later) {
+          atS += s;
+          for (const each of [seen, again]) each.add(uuid(n), attempt, atS);
+        }
+        for (let n = 0; n <= 20; n++) expect(again.highest(uuid(n))).to.equal(seen.highest(uuid(n)));
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
