@@ -13,6 +13,8 @@ export function isInNetworks(ip: string | null, networks: readonly string[]): bo
   for (const network of networks) {
     const [base = '', bits] = network.split('/');
     const type = isIP(base) === 6 ? 'ipv6' : 'ipv4';
+    // The list itself would find an IPv4 address in ::/0.
+    if (isIP(base) !== family) continue;
     list.addSubnet(base, bits === undefined ? (type === 'ipv6' ? 128 : 32) : Number(bits), type);
   }
   return list.check(address, family === 6 ? 'ipv6' : 'ipv4');

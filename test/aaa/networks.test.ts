@@ -41,6 +41,7 @@ describe('networks of a credential', () => {
     expect(isNetworkWithin('11.0.0.0/8', ['10.0.0.0/8', '11.0.0.0/7'])).to.equal(true);
     expect(isNetworkWithin('2001:db8::1', ['2001:db8::/32'])).to.equal(true);
     expect(isNetworkWithin('::/0', ['0.0.0.0/0'])).to.equal(false);
+    expect(isNetworkWithin('10.0.0.0/8', ['::/0'])).to.equal(false);
     expect(isNetworkWithin('10.0.0.0/8', [])).to.equal(true);
   });
 

@@ -162,7 +162,11 @@ describe(`writ dev, killed ${kills.toString()} times while ${tasks.toString()} t
   /** The export is the last act of the run: what comes after its event is quiet. */
   async function untilQuiet(): Promise<void> {
     await eventually(() => (events.some(({ event_type }) => event_type === 'audit.accessed') ? true : undefined));
-    for (let count = -1; count !== events.length; await delay(1000)) count = events.length;
+    let count = -1;
+    while (count !== events.length) {
+      count = events.length;
+      await delay(1000);
+    }
   }
 
   it('ends every accepted task in exactly one terminal state, and makes none twice', async () => {

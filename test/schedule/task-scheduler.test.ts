@@ -191,6 +191,19 @@ describe('the scheduler', () => {
     expect(scheduler.take(10, anything, anything)).to.deep.equal([]);
   });
 
+  it('holds what came during a read that did not see it', async () => {
+    const table = new QueueTable([readyTask(1)]);
+    const scheduler = new TaskScheduler(table.read);
+    scheduler.discover(table.keys());
+    const release = table.holdReads();
+    const reading = scheduler.refill();
+    await table.started();
+    scheduler.offer([readyTask(2)]);
+    release();
+    await reading;
+    expect(ids(scheduler.take(10, anything, anything))).to.deep.equal([1, 2]);
+  });
+
   it('goes on after a read that failed', async () => {
     const { scheduler, table } = await setup([readyTask(1)]);
     table.failNext(new Error('gone'));
