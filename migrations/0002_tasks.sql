@@ -195,12 +195,18 @@ declare
   ended uuid[] := '{}';
   manifests uuid[];
 begin
+  -- Rows are locked in the order of their ids, here and below: two calls then never wait for each other.
+  if p_to && live and not p_to <@ live then
+    perform from (
+      select from unnest(p_task) t (task_id) join queue q on q.task_id = t.task_id order by t.task_id for update of q) l;
+  end if;
+
   if p_to && live then
     with m as materialized (
       select * from unnest(p_task, p_attempt, p_to, p_next_attempt, p_tries, p_rank, p_wake, p_node, p_manifest, p_reason,
                            p_by, p_from_doubt)
         as m (task_id, attempt, to_state, next_attempt, tries, rank, wake_at, node_id, manifest, reason, by_node, from_doubt)
-       where to_state = any (live)
+       where to_state = any (live) order by task_id
     ), updated as (
       update queue q set
         state = m.to_state, attempt = m.next_attempt, tries = q.tries + m.tries,
@@ -220,7 +226,7 @@ begin
   if not p_to <@ live then
     with m as materialized (
       select * from unnest(p_task, p_attempt, p_to, p_by, p_from_doubt) with ordinality
-        as m (task_id, attempt, to_state, by_node, from_doubt, n)
+        as m (task_id, attempt, to_state, by_node, from_doubt, n) order by task_id
     ), gone as (
       delete from queue q using m
       where q.task_id = m.task_id and q.attempt = m.attempt and m.to_state <> all (live)
@@ -356,7 +362,7 @@ begin
           output_bytes, error, metadata, record_id, moved);
   update manifests m set open = m.open - c.n
     from (select coalesce(r.moved, r.manifest) as jti, count(*)::integer as n from unnest(p_manifest, p_moved) as r (manifest, moved)
-           where coalesce(r.moved, r.manifest) is not null group by 1) c
+           where coalesce(r.moved, r.manifest) is not null group by 1 order by 1) c
    where m.jti = c.jti;
 end $$;
 

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Broker, Consumer, Delivery } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
+import { AppError } from '../domain/error.ts';
 import { newId, type BootId, type Jti } from '../domain/ids.ts';
 import type { HeartbeatAnswer } from '../domain/node.ts';
 import { frameContentType, receiptsQueue, refusalMessage } from '../domain/queues.ts';
@@ -109,7 +110,13 @@ export class WorkerNode {
     await mkdir(join(options.dataDir, 'work'), { recursive: true, mode: 0o700 });
     const identity = (await readIdentity(options.dataDir)) ?? (await joinFleet(options));
     const node = new WorkerNode(options, identity, await Journal.open(options.dataDir));
-    await node.#begin();
+    try {
+      await node.#begin();
+    } catch (error) {
+      await node.#worker.stop(0);
+      await node.#journal.close();
+      throw error;
+    }
     return node;
   }
 
@@ -136,12 +143,20 @@ export class WorkerNode {
     for (const finished of resumed.finished) this.#receipts.add(finished);
     this.#worker.add(resumed.accepted);
     await this.#receipts.resend(-1);
-    await this.#heartbeats.beat({ withList: true });
+    await this.#heartbeats.beat({ withList: true }).catch((error: unknown) => {
+      this.#missHeartbeat(error);
+    });
     this.#heartbeats.start();
     await this.#consume();
     this.#tidyTimer = setInterval(() => {
       this.#journal.tidy(Math.floor(this.#options.clock.now() / 1000)).catch(this.#options.onFatal);
     }, tidyMs);
+  }
+
+  /** A first heartbeat that nobody could answer is made up for by the next; a node that is refused does not start. */
+  #missHeartbeat(error: unknown): void {
+    if (!(error instanceof AppError) || error.code !== 'unavailable') throw error;
+    this.#options.log('heartbeat.failed', { reason: error.reason });
   }
 
   async #consume(): Promise<void> {

@@ -22,6 +22,8 @@ const kills = 20;
 const tasks = 2000;
 const batchTasks = 50;
 const settleMs = 90_000;
+const slowEvery = 20;
+const slowMs = 30;
 const unsettledStates = ['waiting', 'queued', 'dispatched', 'running'];
 
 const seed = Number(process.env['WRIT_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -150,8 +152,9 @@ describe(`writ dev, killed ${kills.toString()} times while ${tasks.toString()} t
 
   /** Consumes over all lives. */
   async function collectEvents(): Promise<void> {
-    const onEvent = (event: TelemetryEvent): void => {
-      events.push(event);
+    // Slow enough that a kill finds events on the way.
+    const onEvent = async (event: TelemetryEvent): Promise<void> => {
+      if (events.push(event) % slowEvery === 0) await delay(slowMs);
     };
     while (!tailing.signal.aborted) {
       await tailTelemetry({ dataDir, feed: 'events', onEvent, signal: tailing.signal }).catch(() => undefined);
