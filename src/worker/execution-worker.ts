@@ -123,11 +123,16 @@ export class ExecutionWorker {
       return withoutRun(order, 'refused', 'expired', 'the manifest expired before the order could start');
     }
     const isDestructive = order.grant.effects === 'destructive';
-    const noted = journal.start([order.task_id], isDestructive);
-    if (isDestructive && !(await noted.then(succeeded, this.#options.onFailure))) {
+    const isNoted = journal.start([order.task_id], isDestructive).then(
+      () => true,
+      (error: unknown) => {
+        this.#options.onFailure(error);
+        return false;
+      },
+    );
+    if (isDestructive && !(await isNoted)) {
       return withoutRun(order, 'not_started', 'journal_failed', 'the journal of the node cannot be written');
     }
-    noted.catch(this.#options.onFailure);
     const result = await runAction(order.action, order.payload, {
       scope: order.scope,
       allowPrivate: order.allowPrivate,
@@ -140,10 +145,6 @@ export class ExecutionWorker {
     const status = result.status === 'cancelled' && signal.reason === 'stopping' ? 'interrupted' : result.status;
     return finishedOf(order, result, status, startedMs, clock.now());
   }
-}
-
-function succeeded(): true {
-  return true;
 }
 
 function finishedOf(

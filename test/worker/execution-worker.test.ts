@@ -1,0 +1,150 @@
+import { expect } from 'chai';
+import { afterEach, before, beforeEach, describe, it } from 'mocha';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadCatalog, type Catalog } from '../../src/tools/catalog.ts';
+import { ExecutionWorker, type FinishedOrder } from '../../src/worker/execution-worker.ts';
+import type { AcceptedOrder } from '../../src/worker/intake.ts';
+import { Journal } from '../../src/worker/journal.ts';
+import { eventually } from '../end-to-end/eventually.ts';
+import { shippedTools } from '../tools/fixtures.ts';
+
+const startS = 2_000_000_000;
+
+describe('the slots of a node', function () {
+  this.timeout(20_000);
+  let catalog: Catalog;
+  let folder: string;
+  let marker: string;
+  let journal: Journal;
+  let nowMs: number;
+  let finished: FinishedOrder[];
+  let failures: unknown[];
+  let worker: ExecutionWorker;
+
+  before(async () => {
+    catalog = await loadCatalog([shippedTools]);
+  });
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'writ-slots-'));
+    marker = join(folder, 'writ-marker-lines');
+    journal = await Journal.open(folder);
+    nowMs = startS * 1000;
+    finished = [];
+    failures = [];
+    worker = new ExecutionWorker({
+      slots: 2,
+      journal,
+      clock: { now: () => nowMs, monotonicMs: () => performance.now() },
+      workDir: folder,
+      onFinished: (order) => finished.push(order),
+      onFailure: (error) => failures.push(error),
+    });
+  });
+
+  afterEach(async () => {
+    await worker.stop(0);
+    await journal.close().catch(() => undefined);
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  function order(action: 'run' | 'append', payload: object, over: Partial<AcceptedOrder> = {}): AcceptedOrder {
+    const found = catalog.find('noop', action);
+    if (found === undefined) throw new Error('no such action');
+    return {
+      task_id: randomUUID(),
+      attempt: 1,
+      jti: randomUUID(),
+      exp: startS + 60,
+      grant: {
+        tool: 'noop',
+        tool_digest: found.digest,
+        action,
+        effects: found.effects,
+        timeout_s: 10,
+        scope: null,
+        requested_by: 'alice',
+        required_role: 'operator',
+        approvals: [],
+      },
+      action: found,
+      payload: Buffer.from(JSON.stringify(payload)),
+      scope: undefined,
+      allowPrivate: false,
+      traceparent: undefined,
+      ...over,
+    };
+  }
+
+  function sleeper(sleepMs: number): AcceptedOrder {
+    return order('run', { sleep_ms: sleepMs });
+  }
+
+  async function answers(count: number): Promise<[status: string, code: string | undefined][]> {
+    await eventually(() => (finished.length >= count ? true : undefined));
+    expect(finished).to.have.length(count);
+    return finished.map(({ result }) => [result.status, result.error?.code]);
+  }
+
+  it('hold so many orders at once, and take the others in the order they came', async () => {
+    const orders = [sleeper(60), sleeper(40), sleeper(1), sleeper(1)];
+    worker.add(orders);
+    expect(worker.busy).to.equal(2);
+    await answers(4);
+    expect(worker.busy).to.equal(0);
+    expect(
+      finished.map(({ result }) => orders.findIndex(({ task_id }) => task_id === result.task_id)).slice(0, 3),
+    ).to.deep.equal([1, 2, 3]);
+  });
+
+  it('do not start an order that has expired while it waited', async () => {
+    const line = order('append', { file: marker, line: 'x' }, { exp: startS + 60 });
+    worker.add([sleeper(20), sleeper(20), line]);
+    nowMs += 90_000;
+    const ended = await answers(3);
+    expect(ended).to.deep.include(['refused', 'expired']);
+    expect(await readFile(marker, 'utf8').catch(() => 'none')).to.equal('none');
+  });
+
+  it('start an order until the clocks of node and orchestrator may differ no more', async () => {
+    worker.add([sleeper(20), sleeper(20), order('append', { file: marker, line: 'x' })]);
+    nowMs += 89_000;
+    await answers(3);
+    expect(await readFile(marker, 'utf8')).to.equal('x\n');
+  });
+
+  it('stop an order that waits at once, and one that runs', async () => {
+    const orders = [sleeper(10_000), sleeper(20), order('append', { file: marker, line: 'x' })];
+    worker.add(orders);
+    for (const { task_id } of [orders[2], orders[0]].filter((held) => held !== undefined)) worker.cancel(task_id, 1);
+    expect((await answers(3)).map(([status]) => status).sort()).to.deep.equal(['cancelled', 'cancelled', 'succeeded']);
+    expect(await readFile(marker, 'utf8').catch(() => 'none')).to.equal('none');
+  });
+
+  it('do not stop another attempt than was asked for', async () => {
+    const running = sleeper(30);
+    worker.add([running]);
+    worker.cancel(running.task_id, 2);
+    expect(await answers(1)).to.deep.equal([['succeeded', undefined]]);
+  });
+
+  it('hand back what waits when the node stops, and answer what ran as interrupted', async () => {
+    worker.add([sleeper(10_000), sleeper(5), sleeper(10)]);
+    await worker.stop(100);
+    const ended = await answers(3);
+    expect(ended.map(([status]) => status)).to.deep.equal(['not_started', 'succeeded', 'interrupted']);
+    worker.add([sleeper(1)]);
+    expect(worker.busy).to.equal(0);
+  });
+
+  it('start nothing destructive of which the journal does not know', async () => {
+    await journal.close();
+    worker.add([order('append', { file: marker, line: 'x' })]);
+    expect(await answers(1)).to.deep.equal([['not_started', 'journal_failed']]);
+    expect(failures).not.to.have.length(0);
+    expect(await readFile(marker, 'utf8').catch(() => 'none')).to.equal('none');
+  });
+});
