@@ -32,9 +32,9 @@ const BARREL = {
 };
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', 'bench/results/', '.writ/', '.cache/'] },
+  { ignores: ['dist/', 'coverage/', 'bench/results/', '.writ/', '.services/', '.cache/'] },
   {
-    files: ['src/**/*.ts', 'test/**/*.ts', 'scripts/**/*.ts', 'bench/**/*.ts'],
+    files: ['src/**/*.ts', 'test/**/*.ts', 'scripts/**/*.ts', 'bench/**/*.ts', 'docs/examples/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: root } },
     rules: {
@@ -75,7 +75,7 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': ['error', ENVIRONMENT, DEFAULT_EXPORT, BARREL] },
   },
   {
-    files: ['test/**/*.ts', 'scripts/**/*.ts', 'bench/**/*.ts'],
+    files: ['test/**/*.ts', 'scripts/**/*.ts', 'bench/**/*.ts', 'docs/examples/*.ts'],
     rules: {
       'no-console': 'off',
       'no-restricted-syntax': ['error', DEFAULT_EXPORT, BARREL],

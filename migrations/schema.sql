@@ -68,6 +68,12 @@ create table dead_events (
   created_at timestamp with time zone not null default now()
 );
 
+create table feed_epochs (
+  feed text not null,
+  epoch uuid not null,
+  since timestamp with time zone not null default now()
+);
+
 create table idempotency_keys (
   principal text not null,
   key text not null,
@@ -105,6 +111,14 @@ create table migrations (
   applied_at timestamp with time zone not null default now()
 );
 
+create table node_credentials (
+  sha256 bytea not null,
+  node_id uuid not null,
+  generation integer not null,
+  issued_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null
+);
+
 create table nodes (
   node_id uuid not null,
   name text not null,
@@ -120,7 +134,10 @@ create table nodes (
   metrics jsonb,
   registered_at timestamp with time zone not null default now(),
   last_heartbeat timestamp with time zone,
-  lease_until timestamp with time zone not null
+  lease_until timestamp with time zone not null,
+  generation integer not null default 1,
+  promoted_at timestamp with time zone not null default now(),
+  credential_expires_at timestamp with time zone not null default (now() + '7 days'::interval)
 );
 
 create table projections (
@@ -253,7 +270,9 @@ create table trusted_keys (
   node_id uuid,
   trusted_from timestamp with time zone not null,
   trusted_until timestamp with time zone,
-  record_id uuid not null
+  record_id uuid not null,
+  key_version integer,
+  signs_from timestamp with time zone
 );
 
 -- Sequences
@@ -300,6 +319,10 @@ alter table dead_events add constraint dead_events_feed_message_id_key UNIQUE (f
 
 alter table dead_events add constraint dead_events_pkey PRIMARY KEY (dead_event_id);
 
+alter table feed_epochs add constraint feed_epochs_feed_check CHECK ((feed = ANY (ARRAY['events'::text, 'batches'::text])));
+
+alter table feed_epochs add constraint feed_epochs_pkey PRIMARY KEY (feed);
+
 alter table idempotency_keys add constraint idempotency_keys_pkey PRIMARY KEY (principal, key);
 
 alter table leader add constraint leader_pkey PRIMARY KEY (term);
@@ -314,9 +337,19 @@ alter table manifests add constraint manifests_sha256_key UNIQUE (sha256);
 
 alter table migrations add constraint migrations_pkey PRIMARY KEY (number);
 
+alter table node_credentials add constraint node_credentials_generation_check CHECK ((generation >= 1));
+
+alter table node_credentials add constraint node_credentials_node_id_fkey FOREIGN KEY (node_id) REFERENCES nodes(node_id);
+
+alter table node_credentials add constraint node_credentials_pkey PRIMARY KEY (sha256);
+
+alter table node_credentials add constraint node_credentials_sha256_check CHECK ((length(sha256) = 32));
+
 alter table nodes add constraint nodes_credential_sha256_check CHECK ((length(credential_sha256) = 32));
 
 alter table nodes add constraint nodes_credential_sha256_key UNIQUE (credential_sha256);
+
+alter table nodes add constraint nodes_generation_check CHECK ((generation >= 1));
 
 alter table nodes add constraint nodes_join_token_fkey FOREIGN KEY (join_token) REFERENCES tokens(token_id);
 
@@ -328,7 +361,7 @@ alter table nodes add constraint nodes_pkey PRIMARY KEY (node_id);
 
 alter table nodes add constraint nodes_slots_check CHECK ((slots >= 0));
 
-alter table nodes add constraint nodes_status_check CHECK ((status = ANY (ARRAY['active'::text, 'unhealthy'::text, 'gone'::text])));
+alter table nodes add constraint nodes_status_check CHECK ((status = ANY (ARRAY['active'::text, 'unhealthy'::text, 'quarantined'::text, 'gone'::text])));
 
 alter table projections add constraint projections_pkey PRIMARY KEY (name);
 
@@ -388,9 +421,13 @@ alter table tokens add constraint tokens_sha256_check CHECK ((length(sha256) = 3
 
 alter table tokens add constraint tokens_sha256_key UNIQUE (sha256);
 
+alter table trusted_keys add constraint trusted_keys_key_version_check CHECK ((key_version >= 1));
+
 alter table trusted_keys add constraint trusted_keys_pkey PRIMARY KEY (kid);
 
 alter table trusted_keys add constraint trusted_keys_use_check CHECK ((use = ANY (ARRAY['manifest'::text, 'node'::text, 'log'::text])));
+
+alter table trusted_keys add constraint trusted_keys_version_of_manifest_key CHECK (((key_version IS NULL) = (signs_from IS NULL)));
 
 -- Indexes
 
@@ -409,6 +446,8 @@ CREATE INDEX idempotency_keys_age ON public.idempotency_keys USING brin (created
 CREATE UNIQUE INDEX leader_single ON public.leader USING btree ((true));
 
 CREATE INDEX manifests_open ON public.manifests USING btree (node_id, issued_at) WHERE (open > 0);
+
+CREATE INDEX node_credentials_by_node ON public.node_credentials USING btree (node_id, generation);
 
 CREATE INDEX queue_expires ON public.queue USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
@@ -800,6 +839,8 @@ grant insert, select on checkpoints to writ_service;
 
 grant delete, insert, select on dead_events to writ_service;
 
+grant insert, select, update on feed_epochs to writ_service;
+
 grant delete, insert, select on idempotency_keys to writ_service;
 
 grant insert, select, update on leader to writ_service;
@@ -807,6 +848,8 @@ grant insert, select, update on leader to writ_service;
 grant insert, select on manifests to writ_service;
 
 grant update on manifests (open) to writ_service;
+
+grant delete, insert, select on node_credentials to writ_service;
 
 grant insert, select, update on nodes to writ_service;
 

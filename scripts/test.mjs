@@ -6,18 +6,28 @@
  * A pattern is a part of a test file's path; without one all run. Ends with the line `N passed, N failed, N skipped`.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** Programs of the system, and what is skipped without them. */
+/** Packages of the system: a command that succeeds where they are there, and what is skipped without them. */
 const PROGRAMS = {
-  python3: 'the second verifier, which is written in Python',
-  openssl: 'what is checked against OpenSSL',
+  python3: { probe: 'command -v python3', skipped: 'the second verifier, which is written in Python' },
+  openssl: { probe: 'command -v openssl', skipped: 'what is checked against OpenSSL, and what needs real services' },
+  'rabbitmq-server': {
+    probe: 'test -x /usr/lib/rabbitmq/bin/rabbitmq-server || command -v rabbitmq-server',
+    skipped: 'what needs real services',
+  },
+  'python3-venv': {
+    probe: 'command -v bao || command -v vault || python3 -c "import ensurepip"',
+    skipped: 'what needs real services',
+  },
 };
+/** Asked by Debian before it starts the service of a package that it installs. */
+const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 /** Tests under these start the built program. */
 const NEED_BUILD = /^test\/(end-to-end|faults|cli)\//;
 
@@ -29,6 +39,7 @@ const { values, positionals } = parseArgs({
 checkNode();
 installPackages();
 installPrograms();
+installOpenBao();
 const files = selectFiles();
 if (files.some((file) => NEED_BUILD.test(file))) run('npm', ['run', '--silent', 'build']);
 process.exitCode = runMocha(files);
@@ -60,23 +71,50 @@ function isInstalled() {
 }
 
 function installPrograms() {
-  const missing = () => Object.keys(PROGRAMS).filter((name) => !isOnPath(name));
+  const missing = () => Object.keys(PROGRAMS).filter((name) => !succeeds(PROGRAMS[name].probe));
   if (missing().length === 0) return;
-  if (process.getuid?.() === 0 && isOnPath('apt-get')) {
+  if (process.getuid?.() === 0 && succeeds('command -v apt-get')) {
     console.log(`Installing ${missing().join(' and ')} (apt-get) …`);
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     const options = { env, stdio: 'ignore', timeout: 180_000 };
     const install = () => spawnSync('apt-get', ['install', '-y', '--no-install-recommends', ...missing()], options);
-    if (install().status !== 0) {
-      spawnSync('apt-get', ['update'], options);
-      install();
-    }
+    withoutStartingServices(() => {
+      if (install().status !== 0) {
+        spawnSync('apt-get', ['update'], options);
+        install();
+      }
+    });
   }
-  for (const name of missing()) console.log(`${name} is not installed: skipped is ${PROGRAMS[name]}.`);
+  for (const name of missing()) console.log(`${name} is not installed: skipped is ${PROGRAMS[name].skipped}.`);
 }
 
-function isOnPath(program) {
-  return spawnSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' }).status === 0;
+/**
+ * The tests start brokers of their own; the machine's is for whoever runs the machine to start. A policy that is there is left as it
+ * is. Ctrl-C ends apt-get, but not this before it has taken its own away.
+ */
+function withoutStartingServices(act) {
+  if (existsSync(SERVICE_POLICY)) return act();
+  const hold = () => {};
+  process.on('SIGINT', hold);
+  writeFileSync(SERVICE_POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    act();
+  } finally {
+    rmSync(SERVICE_POLICY);
+    process.off('SIGINT', hold);
+  }
+}
+
+function installOpenBao() {
+  const { status } = spawnSync(process.execPath, ['--import=tsx', 'scripts/install-openbao.ts'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (status !== 0) console.log('OpenBao is not installed: skipped is what needs real services.');
+}
+
+function succeeds(command) {
+  return spawnSync('sh', ['-c', command], { stdio: 'ignore' }).status === 0;
 }
 
 function selectFiles() {

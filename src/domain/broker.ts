@@ -36,6 +36,8 @@ export interface OutgoingMessage {
   expirationMs?: number;
   /** Returned when no queue takes it; without it such a message is dropped and confirmed. Default true. */
   mandatory?: boolean;
+  /** Whether it outlives a restart of the broker, where its queue does. Default true. */
+  persistent?: boolean;
 }
 
 /**
@@ -75,7 +77,10 @@ export interface ConsumerOptions {
   prefetch: number;
   /** Called with what has arrived, in the queue's order, never concurrently with itself for synchronous handlers. */
   onDeliveries(deliveries: Delivery[]): void;
-  /** The broker ended this consumer (its queue was deleted, or its node left): no more deliveries come. */
+  /**
+   * The broker ended this consumer (its queue was deleted, its node left, or the connection was lost): no more deliveries
+   * come, and what is out goes back to the queue where it still exists. Not called for a connection that its owner closed.
+   */
   onCancelled(reason: string): void;
 }
 
@@ -89,12 +94,16 @@ export interface Consumer {
 }
 
 /**
- * A connection to a broker. All methods fail with `unavailable` once it is closed or while the broker is away.
+ * A connection to a broker. All methods fail with `unavailable` once it is closed or while the broker is away; where that
+ * passes, the connection comes back by itself, with what was declared, and consumers are begun anew by their owners.
  * A process holds one; queues and messages outlive it.
  */
 export interface Broker {
-  /** Makes what is missing; fails `conflict` where something exists in another form. */
-  declare(topology: Topology): Promise<void>;
+  /**
+   * Makes what is missing; fails `conflict` where something exists in another form. A connection that comes back makes it again where the
+   * broker has lost it, but for what was declared with `once`.
+   */
+  declare(topology: Topology, options?: { once?: boolean }): Promise<void>;
   /** Takes a queue away; its consumers are cancelled. A queue that is not there is no error. */
   deleteQueue(name: string): Promise<void>;
   /**

@@ -13,6 +13,9 @@ const slots = z.int().min(0).max(10_000);
 /** An Ed25519 public key as JWK. */
 const receiptKey = z.strictObject({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string().length(43) });
 
+/** A PKCS #10 request in PEM for a certificate to the broker, by a key that never leaves the node. */
+const certificateRequest = z.string().max(16 * 1024);
+
 /** Body of `POST /api/v1/nodes/register`; the bearer token is a join token. */
 export const joinRequest = z.strictObject({
   config: z.strictObject({
@@ -27,6 +30,7 @@ export const joinRequest = z.strictObject({
   labels: label.optional(),
   slots: slots.optional(),
   receipt_key: receiptKey,
+  csr: certificateRequest.optional(),
 });
 export type JoinRequest = z.infer<typeof joinRequest>;
 
@@ -34,15 +38,26 @@ export type JoinRequest = z.infer<typeof joinRequest>;
 export const nodeConfig = z.object({ scopes: z.array(scope) });
 export type NodeConfig = z.infer<typeof nodeConfig>;
 
+/** `proof` is a C2SP tlog-proof of the record that trusts the key; there for a key that the node did not say it knows. */
 const manifestKey = z.object({
   kid: z.string(),
   jwk: z.record(z.string(), z.string()),
   until: z.iso.datetime().nullable(),
+  proof: z.string().optional(),
 });
 
 /** Whom a node believes: the log, and the keys that sign manifests. */
 export const nodeTrust = z.object({ origin: z.string(), vkey: z.string(), manifest_keys: z.array(manifestKey) });
 export type NodeTrust = z.infer<typeof nodeTrust>;
+
+/** Where a node finds its orders: `url` and `ca` (PEM) where the broker is reached over the network. */
+const brokerAccess = z.object({
+  queue: z.string(),
+  receipts: z.string(),
+  url: z.string().optional(),
+  ca: z.string().optional(),
+});
+export type BrokerAccess = z.infer<typeof brokerAccess>;
 
 export const joinAnswer = z.object({
   node_id: z.uuid(),
@@ -51,7 +66,9 @@ export const joinAnswer = z.object({
   config: nodeConfig,
   config_version: z.int(),
   trust: nodeTrust,
-  broker: z.object({ queue: z.string(), receipts: z.string() }),
+  /** Client certificate for the broker with its chain, PEM; there where the node asked for one. */
+  certificate: z.string().optional(),
+  broker: brokerAccess,
 });
 export type JoinAnswer = z.infer<typeof joinAnswer>;
 
@@ -81,6 +98,9 @@ export const heartbeat = z.strictObject({
   /** Earlier boots whose receipts still are in the spool, with their last `seq`. */
   spooled_boots: z.array(bootSeq).max(1000),
   config_version: z.int(),
+  /** Thumbprints of the manifest keys that the node knows; others come with a proof. */
+  manifest_kids: z.array(z.string().max(64)).max(1000).optional(),
+  csr: certificateRequest.optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeat>;
 
@@ -94,5 +114,10 @@ export const heartbeatAnswer = z.object({
   config: nodeConfig.optional(),
   config_version: z.int(),
   trust: nodeTrust.optional(),
+  /** The next credential; the present one is good until this one is used. */
+  credential: z.string().optional(),
+  certificate: z.string().optional(),
+  /** The orchestrator's time, by which a node sees that its clock is off. */
+  time: z.iso.datetime().optional(),
 });
 export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;

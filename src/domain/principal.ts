@@ -15,6 +15,8 @@ export const permissions = [
   'tokens:revoke',
   'scopes:read',
   'scopes:write',
+  'keys:read',
+  'keys:rotate',
   'telemetry:read',
   'telemetry:resend',
   'targets:private',

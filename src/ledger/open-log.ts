@@ -27,26 +27,19 @@ export async function openOrigin(database: Database, name: string): Promise<stri
   return head.origin;
 }
 
-/**
- * Makes sure that the log's own key and the present manifest key are trusted by a record. Safe when several processes start
- * together: a key is trusted once.
- */
+/** Makes sure that the log's own key is trusted by a record. Safe when several processes start together: a key is trusted once. */
 export async function openLog(options: {
   database: Database;
   origin: string;
   logSigner: Signer;
-  manifestSigner: Signer;
   clock: Clock;
 }): Promise<OpenLog> {
-  const { database, origin, logSigner, manifestSigner } = options;
+  const { database, origin, logSigner } = options;
   const audit = new AuditLogger(origin);
   const { jwk } = logSigner;
   if (jwk.kty !== 'OKP') throw new Error('the key of the log is an Ed25519 key');
   const vkey = formatVerifierKey(origin, decodeBase64url(jwk.x));
   const from = new Date(options.clock.now());
-  await database.transaction(async (tx) => {
-    await trustKey(tx, audit, { kid: logSigner.kid, jwk, use: 'log', vkey, from });
-    await trustKey(tx, audit, { kid: manifestSigner.kid, jwk: manifestSigner.jwk, use: 'manifest', from });
-  });
+  await database.transaction((tx) => trustKey(tx, audit, { kid: logSigner.kid, jwk, use: 'log', vkey, from }));
   return { origin, vkey, audit };
 }

@@ -1,7 +1,8 @@
 /** Ends what the tests of one run shared, also when some of them failed. */
 import { stopTestPostgres } from './postgres.ts';
+import { stopTestServices } from './services.ts';
 
 /** Called by mocha once, after the last test. */
 export async function mochaGlobalTeardown(): Promise<void> {
-  await stopTestPostgres();
+  await Promise.all([stopTestPostgres(), stopTestServices()]);
 }

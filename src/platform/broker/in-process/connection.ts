@@ -7,13 +7,10 @@ import type {
   OutgoingMessage,
   PublishOutcome,
   Topology,
-} from '../../domain/broker.ts';
-import { AppError } from '../../domain/error.ts';
-import { closedError, InProcessConsumer } from './consumer.ts';
+} from '../../../domain/broker.ts';
+import { checkPrefetch, closedError } from '../properties.ts';
+import { InProcessConsumer } from './consumer.ts';
 import type { InProcessQueue } from './queue.ts';
-
-/** AMQP 0-9-1 carries the prefetch count in 16 bits. */
-const prefetchMax = 65_535;
 
 /** The broker at the other end of the connection. */
 export interface ConnectionServer {
@@ -73,9 +70,7 @@ export class InProcessConnection implements Broker {
 
   async consume(queue: string, options: ConsumerOptions): Promise<Consumer> {
     this.#checkOpen();
-    if (!Number.isInteger(options.prefetch) || options.prefetch < 1 || options.prefetch > prefetchMax) {
-      throw new AppError('invalid', `The prefetch must be an integer from 1 to ${prefetchMax.toString()}.`);
-    }
+    checkPrefetch(options.prefetch);
     const found = this.#server.findQueue(queue);
     const consumer = new InProcessConsumer(found, options, (ended) => this.#consumers.delete(ended));
     this.#consumers.add(consumer);

@@ -1,8 +1,8 @@
 /** What may be declared on the in-process broker, and when two declarations are the same. */
 
-import type { QueueSpec } from '../../domain/broker.ts';
-import { AppError } from '../../domain/error.ts';
-import { isShortString } from './message.ts';
+import type { QueueSpec } from '../../../domain/broker.ts';
+import { AppError } from '../../../domain/error.ts';
+import { isShortString } from '../properties.ts';
 
 /** Refuses names that AMQP keeps for itself or cannot carry. */
 export function checkExchangeName(name: string): void {

@@ -1,7 +1,7 @@
 /** A consumer of the in-process broker: what is out with it, and how deliveries reach it. */
 
-import type { Consumer, ConsumerOptions, Delivery } from '../../domain/broker.ts';
-import { AppError } from '../../domain/error.ts';
+import type { Consumer, ConsumerOptions, Delivery } from '../../../domain/broker.ts';
+import { closedError, notOutstandingError } from '../properties.ts';
 import { toDelivery, type QueueEntry } from './message.ts';
 
 /** What a consumer asks of its queue; every call but the first lets the queue give out what there is. */
@@ -116,9 +116,7 @@ export class InProcessConsumer implements Consumer {
       const entry = this.#outstanding.get(tag);
       if (entry === undefined) {
         this.#unsettle(deliveries, entries);
-        throw new AppError('conflict', 'This delivery is not outstanding: it was settled before, or went back.', {
-          reason: 'delivery_not_outstanding',
-        });
+        throw notOutstandingError();
       }
       this.#outstanding.delete(tag);
       entries.push(entry);
@@ -161,9 +159,4 @@ export class InProcessConsumer implements Consumer {
     this.#onEnd(this);
     this.#options.onCancelled(reason);
   }
-}
-
-/** What every method answers once its connection is closed. */
-export function closedError(): AppError {
-  return new AppError('unavailable', 'The connection to the broker is closed.', { reason: 'broker_closed' });
 }

@@ -1,6 +1,6 @@
 /** A message as the in-process broker keeps it, and its place in a queue. */
 
-import type { Death, Delivery, OutgoingMessage } from '../../domain/broker.ts';
+import type { Death, Delivery, OutgoingMessage } from '../../../domain/broker.ts';
 
 /** What a message costs beyond its body: bodies of no bytes count against the memory limit too. */
 const overheadBytes = 256;
@@ -72,25 +72,4 @@ export function toDelivery(entry: QueueEntry, tag: number): Delivery {
     deaths: message.deaths.map((death) => ({ ...death })),
     tag,
   };
-}
-
-/** AMQP 0-9-1 §4.2.5.3: a short string has at most 255 bytes. */
-const shortStringMaxBytes = 255;
-
-/** Whether AMQP can carry these properties; without it a message is refused and not thrown out of a batch. */
-export function isEncodable(message: OutgoingMessage): boolean {
-  const { expirationMs } = message;
-  return (
-    isShortString(message.exchange) &&
-    isShortString(message.routingKey) &&
-    isShortString(message.messageId) &&
-    isShortString(message.type) &&
-    isShortString(message.contentType) &&
-    (expirationMs === undefined || (Number.isSafeInteger(expirationMs) && expirationMs >= 0))
-  );
-}
-
-/** Whether the text fits a short string of AMQP. A UTF-16 unit has at most three bytes in UTF-8. */
-export function isShortString(text: string): boolean {
-  return text.length * 3 <= shortStringMaxBytes || Buffer.byteLength(text) <= shortStringMaxBytes;
 }

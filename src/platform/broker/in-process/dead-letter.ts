@@ -1,6 +1,6 @@
 /** How a message dies: its history grows by one passage, and automatic circles end. */
 
-import type { Death, QueueSpec } from '../../domain/broker.ts';
+import type { Death, QueueSpec } from '../../../domain/broker.ts';
 import type { StoredMessage } from './message.ts';
 
 /** Exchange and routing key where a queue's dead letters go; undefined where they are dropped. */

@@ -2,10 +2,10 @@
 
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { InProcessBrokerServer } from '../../../src/platform/broker/in-process.ts';
-import { brokerContract } from '../../contract/broker.ts';
-import { collect, idsOf, makeQueue, message, outcomesOf, send } from '../../contract/broker-fixture.ts';
-import { failureCode } from '../../contract/failure-code.ts';
+import { InProcessBrokerServer } from '../../../../src/platform/broker/in-process/in-process.ts';
+import { brokerContract } from '../../../contract/broker.ts';
+import { collect, idsOf, makeQueue, message, outcomesOf, send } from '../../../contract/broker-fixture.ts';
+import { failureCode } from '../../../contract/failure-code.ts';
 
 brokerContract('the in-process broker', () => {
   const server = new InProcessBrokerServer();

@@ -1,6 +1,6 @@
 /** One queue of the in-process broker: order, turns of its consumers, expiry, limits. */
 
-import type { Death, QueueSpec } from '../../domain/broker.ts';
+import type { Death, QueueSpec } from '../../../domain/broker.ts';
 import type { ConsumerQueue, InProcessConsumer } from './consumer.ts';
 import type { QueueEntry, StoredMessage } from './message.ts';
 import { ReadyList } from './ready-list.ts';

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
-import { Exchange, matchesTopic } from '../../../src/platform/broker/exchange.ts';
+import { Exchange, matchesTopic } from '../../../../src/platform/broker/in-process/exchange.ts';
 
 /** The definition, without thought for cost. */
 function matchesByDefinition(pattern: readonly string[], words: readonly string[]): boolean {

@@ -1,12 +1,12 @@
 /** A broker inside the process, with the semantics of RabbitMQ: exchanges and queues that any number of connections share. */
 
-import type { Broker, Death, OutgoingMessage, PublishOutcome, QueueSpec, Topology } from '../../domain/broker.ts';
-import { systemClock, type Clock } from '../../domain/clock.ts';
-import { AppError } from '../../domain/error.ts';
+import type { Broker, Death, OutgoingMessage, PublishOutcome, QueueSpec, Topology } from '../../../domain/broker.ts';
+import { systemClock, type Clock } from '../../../domain/clock.ts';
+import { bodyMaxBytes, isEncodable, topologyConflict, topologyMissing } from '../properties.ts';
 import { InProcessConnection } from './connection.ts';
 import { deadLetter, deadLetterAddress, isAutomaticCycle } from './dead-letter.ts';
 import { Exchange } from './exchange.ts';
-import { costOf, isEncodable, storeMessage, type StoredMessage } from './message.ts';
+import { costOf, storeMessage, type StoredMessage } from './message.ts';
 import { InProcessQueue, type QueueHost } from './queue.ts';
 import { checkExchangeName, checkQueueSpec, sameQueueSpec } from './topology.ts';
 
@@ -44,7 +44,7 @@ export class InProcessBrokerServer {
 
   constructor(options: InProcessBrokerOptions = {}) {
     const clock = options.clock ?? systemClock;
-    this.#messageMaxBytes = options.messageMaxBytes ?? 16 * 1024 * 1024;
+    this.#messageMaxBytes = options.messageMaxBytes ?? bodyMaxBytes;
     this.#memoryMaxBytes = options.memoryMaxBytes ?? 256 * 1024 * 1024;
     this.#host = {
       nowMs: () => clock.monotonicMs(),
@@ -88,17 +88,17 @@ export class InProcessBrokerServer {
       checkExchangeName(name);
       const existing = this.#exchanges.get(name);
       if (existing === undefined) this.#exchanges.set(name, new Exchange(type));
-      else if (existing.type !== type) throw conflictError('exchange', name);
+      else if (existing.type !== type) throw topologyConflict('exchange', name);
     }
     for (const spec of topology.queues) {
       checkQueueSpec(spec);
       const existing = this.#queues.get(spec.name);
       if (existing === undefined) this.#queues.set(spec.name, new InProcessQueue(spec, this.#host));
-      else if (!sameQueueSpec(existing.spec, spec)) throw conflictError('queue', spec.name);
+      else if (!sameQueueSpec(existing.spec, spec)) throw topologyConflict('queue', spec.name);
     }
     for (const { exchange: name, queue, pattern } of topology.bindings) {
       const exchange = this.#exchanges.get(name);
-      if (exchange === undefined) throw notFoundError('exchange', name);
+      if (exchange === undefined) throw topologyMissing('exchange', name);
       exchange.bind(this.findQueue(queue), pattern);
     }
   }
@@ -115,7 +115,7 @@ export class InProcessBrokerServer {
   /** Fails `not_found` where no such queue exists. */
   findQueue(name: string): InProcessQueue {
     const queue = this.#queues.get(name);
-    if (queue === undefined) throw notFoundError('queue', name);
+    if (queue === undefined) throw topologyMissing('queue', name);
     return queue;
   }
 
@@ -189,14 +189,4 @@ export class InProcessBrokerServer {
 
 function refused(reason: string): PublishOutcome {
   return { outcome: 'refused', reason };
-}
-
-function conflictError(kind: 'exchange' | 'queue', name: string): AppError {
-  return new AppError('conflict', `The broker has the ${kind} ${name} with other arguments.`, {
-    reason: 'broker_topology_conflict',
-  });
-}
-
-function notFoundError(kind: 'exchange' | 'queue', name: string): AppError {
-  return new AppError('not_found', `The broker has no ${kind} ${name}.`, { reason: `broker_${kind}_not_found` });
 }
