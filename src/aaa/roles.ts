@@ -10,10 +10,16 @@ export const builtInRoles: Readonly<Record<string, Role>> = {
     includes: ['viewer'],
   },
   approver: { permissions: [], includes: ['viewer'] },
-  auditor: { permissions: ['audit:read', 'audit:export', 'tokens:read', 'scopes:read'], includes: ['viewer'] },
+  auditor: {
+    permissions: ['audit:read', 'audit:export', 'tokens:read', 'scopes:read', 'keys:read'],
+    includes: ['viewer'],
+  },
   'fleet-admin': { permissions: ['telemetry:read', 'telemetry:resend'], includes: ['viewer'] },
   'security-admin': {
-    permissions: ['tokens:create', 'tokens:read', 'tokens:revoke', 'scopes:read', 'scopes:write', 'audit:read'],
+    permissions: [
+      ...['tokens:create', 'tokens:read', 'tokens:revoke', 'scopes:read', 'scopes:write', 'audit:read'],
+      ...['keys:read', 'keys:rotate'],
+    ] as Permission[],
     includes: ['viewer'],
   },
   admin: { permissions, includes: ['operator', 'approver', 'auditor', 'fleet-admin', 'security-admin'] },

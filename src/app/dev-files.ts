@@ -39,9 +39,11 @@ export async function writeWholeFile(path: string, text: string, mode: number): 
   await rename(next, path);
 }
 
-/** The administrator's token in `DIR/admin.token` (0600): the one that is there while it is good, else a new one. */
-export async function ensureAdminToken(dataDir: string, orchestrator: Orchestrator): Promise<string> {
-  const path = join(dataDir, 'admin.token');
+/** What a token is made with. */
+type TokenContext = Pick<Orchestrator, 'database' | 'audit' | 'clock' | 'processId'>;
+
+/** The administrator's token in a file (0600): the one that is there while it is good, else a new one. */
+export async function ensureAdminToken(path: string, orchestrator: TokenContext): Promise<string> {
   const present = (await readIfThere(path))?.trim();
   if (present !== undefined && (await isGood(present, orchestrator))) return present;
   const { database, audit, clock, processId } = orchestrator;
@@ -57,8 +59,8 @@ export async function ensureAdminToken(dataDir: string, orchestrator: Orchestrat
   return token;
 }
 
-/** Makes a join token for the node of the same process. */
-export async function makeJoinToken(name: string, orchestrator: Orchestrator): Promise<string> {
+/** Makes a join token, good for one node. */
+export async function makeJoinToken(name: string, orchestrator: TokenContext): Promise<string> {
   const { database, audit, clock, processId } = orchestrator;
   const { token } = await database.transaction((tx) =>
     createToken(
@@ -72,8 +74,7 @@ export async function makeJoinToken(name: string, orchestrator: Orchestrator): P
 }
 
 /** Leaves the log's policy once: the auditor keeps it, and a later one would be no anchor. */
-export async function ensurePolicy(dataDir: string, vkey: string): Promise<void> {
-  const path = join(dataDir, 'audit.policy');
+export async function ensurePolicy(path: string, vkey: string): Promise<void> {
   if ((await readIfThere(path)) === undefined) await writeWholeFile(path, formatPolicy(vkey), 0o644);
 }
 
@@ -84,7 +85,7 @@ export async function writeAddress(dataDir: string, url: string): Promise<() => 
   return () => rm(path, { force: true });
 }
 
-async function isGood(token: string, { database, clock }: Orchestrator): Promise<boolean> {
+async function isGood(token: string, { database, clock }: TokenContext): Promise<boolean> {
   const parsed = parseApiKey(token);
   const row = parsed === undefined ? undefined : await findTokenBySha256(database, parsed.sha256);
   return row?.revoked_at === null && row.expires_at.getTime() > clock.now() + weekMs;

@@ -1,33 +1,32 @@
 /** `writ dev`: orchestrator and node in one process, on embedded parts, with data in one folder. */
 
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { AppError } from '../domain/error.ts';
 import { systemClock } from '../domain/clock.ts';
-import type { Signer } from '../domain/signer.ts';
 import { createHttpDoor, type HttpDoor } from '../doors/http/server.ts';
 import { TaskChanges } from '../doors/http/task-changes.ts';
 import { dropLead } from '../engine/leadership.ts';
-import { InProcessBrokerServer } from '../platform/broker/in-process.ts';
+import { InProcessBrokerServer } from '../platform/broker/in-process/in-process.ts';
 import { lockDataFolder } from '../platform/data-folder.ts';
 import { createListenerCertificate } from '../platform/keys/listener-certificate.ts';
 import { openLocalAuthority } from '../platform/keys/local-authority.ts';
-import { openLocalMark } from '../platform/keys/local-mark.ts';
 import { openLocalSigner } from '../platform/keys/local-signer.ts';
 import { createLog, type Log } from '../platform/observability/log.ts';
 import { startEmbeddedPostgres } from '../platform/postgres/embedded.ts';
 import { migrate } from '../platform/postgres/migrate.ts';
 import { createPool, type Database } from '../platform/postgres/pool.ts';
 import { loadSettings, type Settings, type SettingsInput } from '../settings/settings.ts';
-import { rewindFeed } from '../telemetry/rewind.ts';
-import { loadCatalog, type Catalog } from '../tools/catalog.ts';
+import type { Catalog } from '../tools/catalog.ts';
 import { createControlLink } from '../worker/control-link.ts';
 import { WorkerNode } from '../worker/worker-node.ts';
 import { checkOwnFolder, ensureAdminToken, ensurePolicy, makeJoinToken, writeAddress } from './dev-files.ts';
 import { httpServices } from './http-services.ts';
+import { installed, installedCatalog, installedVersion } from './installed.ts';
+import { openLocalKeys } from './keys.ts';
 import { isLoopback, nextFreePort, parseListen } from './listeners.ts';
 import { composeOrchestrator, type Orchestrator } from './orchestrator.ts';
+import { startOn, type Stack } from './stack.ts';
 import { openTelemetryTap } from './telemetry-tap.ts';
 
 /** Telemetry messages held in memory; the rest waits in the log. */
@@ -61,41 +60,15 @@ export interface Dev {
   stop(): Promise<void>;
 }
 
-/** What was started, to be stopped in the opposite order, also when a later start fails. */
-class Stack {
-  readonly #stops: (() => Promise<void>)[] = [];
-  #stopping: Promise<void> | undefined;
-
-  push(stop: () => Promise<void>): void {
-    this.#stops.push(stop);
-  }
-
-  unwind(): Promise<void> {
-    return (this.#stopping ??= this.#unwind());
-  }
-
-  async #unwind(): Promise<void> {
-    const failures: unknown[] = [];
-    for (const stop of this.#stops.toReversed()) await stop().catch((error: unknown) => failures.push(error));
-    if (failures.length > 0) throw failures[0];
-  }
-}
-
 /** Starts everything; resolves when it is ready. What was started is stopped again where a part fails. */
-export async function startDev(options: DevOptions): Promise<Dev> {
-  const stack = new Stack();
-  try {
-    return await start(options, stack);
-  } catch (error) {
-    await stack.unwind().catch(() => undefined);
-    throw error;
-  }
+export function startDev(options: DevOptions): Promise<Dev> {
+  return startOn((stack) => start(options, stack));
 }
 
 async function start(options: DevOptions, stack: Stack): Promise<Dev> {
   const { settings } = loadSettings({
     file: options.config,
-    defaults: { heartbeat_interval_s: 2 },
+    defaults: { heartbeat_interval_s: 2, broker: 'in-process', signer: 'local' },
     ...(options.flags === undefined ? {} : { flags: options.flags }),
   });
   const log = options.log ?? createLog(settings.log_level);
@@ -119,16 +92,12 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
     broker.close();
     return Promise.resolve();
   });
-  for (const feed of ['events', 'batches'] as const) await rewindFeed(database, feed);
   const changes = new TaskChanges();
-  const catalog = await loadCatalog([
-    installed('tools'),
-    ...settings.tools_path.split(':').filter((dir) => dir !== ''),
-  ]);
+  const catalog = await installedCatalog(settings);
+  const keys = await openLocalKeys(join(dataDir, 'keys'), settings.mark_dir);
   const orchestrator = await composeOrchestrator({
     ...{ database, catalog, clock: systemClock, log, settings, broker: broker.connect() },
-    ...(await openKeys(dataDir)),
-    openMark: (origin) => openLocalMark({ directory: settings.mark_dir, origin }),
+    ...{ logSigner: keys.logSigner, manifestKey: keys.manifestKey, openMark: keys.openMark },
     onTasksEnded: (taskIds) => {
       changes.notify(taskIds);
     },
@@ -139,8 +108,8 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
 
   const { door, url, httpsUrl } = await openDoor(dataDir, orchestrator, changes, settings, log);
   stack.push(() => door.close());
-  const adminToken = await ensureAdminToken(dataDir, orchestrator);
-  await ensurePolicy(dataDir, orchestrator.vkey);
+  const adminToken = await ensureAdminToken(join(dataDir, 'admin.token'), orchestrator);
+  await ensurePolicy(join(dataDir, 'audit.policy'), orchestrator.vkey);
   stack.push(await writeAddress(dataDir, url));
   const queue = settings.telemetry_queue;
   const tap = await openTelemetryTap({ dataDir, connect: () => broker.connect(), database, queue });
@@ -157,15 +126,6 @@ async function start(options: DevOptions, stack: Stack): Promise<Dev> {
     tokenPath: join(dataDir, 'admin.token'),
     nodeId: node.nodeId,
     stop: () => stack.unwind(),
-  };
-}
-
-async function openKeys(dataDir: string): Promise<{ logSigner: Signer; manifestSigner: Signer }> {
-  const folder = join(dataDir, 'keys');
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  return {
-    logSigner: await openLocalSigner({ path: join(folder, 'log.pem'), algorithm: 'EdDSA', create: true }),
-    manifestSigner: await openLocalSigner({ path: join(folder, 'manifest.pem'), algorithm: 'ES256', create: true }),
   };
 }
 
@@ -222,7 +182,8 @@ async function startNode(parts: {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   return WorkerNode.start({
     dataDir,
-    broker: parts.broker.connect(),
+    connectBroker: () => Promise.resolve(parts.broker.connect()),
+    wantsCertificate: false,
     signer: await openLocalSigner({ path: join(dataDir, 'node.pem'), algorithm: 'EdDSA', create: true }),
     catalog: orchestrator.catalog,
     clock: systemClock,
@@ -250,14 +211,4 @@ function checkMarkFolder(markDir: string, dataDir: string): void {
       reason: 'invalid_settings',
     });
   }
-}
-
-/** The version of this installation. */
-async function installedVersion(): Promise<string> {
-  return (JSON.parse(await readFile(installed('package.json'), 'utf8')) as { version: string }).version;
-}
-
-/** A folder or file of this installation. */
-export function installed(name: string): string {
-  return fileURLToPath(new URL(`../../${name}`, import.meta.url));
 }

@@ -16,7 +16,7 @@ import type { Orchestrator } from './orchestrator.ts';
 /** Services of an orchestrator; `changes` are the calls that wait for its tasks. */
 export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, priorityMs: number): HttpServices {
   const { database, audit, aaa, scopes, catalog, submitter, clock, engine, fleet, origin, vkey } = orchestrator;
-  const { broker, telemetryNames } = orchestrator;
+  const { broker, telemetryNames, manifestKeys } = orchestrator;
   return {
     ...{ database, audit, aaa, scopes, catalog, submitter, clock, changes },
     commands: {
@@ -48,6 +48,7 @@ export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, p
       heartbeat: (token, nodeId, body, context) =>
         fleet.heartbeat(token, nodeId, body).catch(recordRefusal(aaa, 'node.heartbeat', context)),
     },
+    manifestKeys,
     deadEvents: deadEvents({ database, audit, broker, names: telemetryNames }),
     assertWritable: () => {
       engine.assertWritable();

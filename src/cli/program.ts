@@ -5,8 +5,10 @@ import type { Session } from './command.ts';
 import { addAuditCommands } from './commands/audit.ts';
 import { addConfigCommand } from './commands/config.ts';
 import { addDevCommand } from './commands/dev.ts';
+import { addKeyCommands } from './commands/keys.ts';
 import { addNodesCommand } from './commands/nodes.ts';
 import { addScopeCommands } from './commands/scope.ts';
+import { addServeCommands } from './commands/serve.ts';
 import { addSubmitCommand } from './commands/submit.ts';
 import { addTaskCommands } from './commands/task.ts';
 import { addTelemetryCommands } from './commands/telemetry.ts';
@@ -14,6 +16,7 @@ import { addTokenCommands } from './commands/token.ts';
 import { addToolCommands } from './commands/tools.ts';
 import { addVersionCommand } from './commands/version.ts';
 import { addWhoAmICommand } from './commands/whoami.ts';
+import { addWorkCommand } from './commands/work.ts';
 import { readVersion } from './read-version.ts';
 import { terminalLines } from './terminal-text.ts';
 
@@ -41,6 +44,8 @@ export function createProgram(session: Session): Command {
       getErrHasColors: () => false,
     });
   addDevCommand(program, session);
+  addServeCommands(program, session);
+  addWorkCommand(program, session);
   addSubmitCommand(program, session);
   addTaskCommands(program, session);
   addToolCommands(program, session);
@@ -48,6 +53,7 @@ export function createProgram(session: Session): Command {
   addTelemetryCommands(program, session);
   addTokenCommands(program, session);
   addScopeCommands(program, session);
+  addKeyCommands(program, session);
   addNodesCommand(program, session);
   addWhoAmICommand(program, session);
   addConfigCommand(program, session);

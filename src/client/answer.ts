@@ -141,6 +141,16 @@ export interface Token {
 /** A scope as the server keeps it. */
 export type StoredScope = Scope & Record<string, unknown>;
 
+/** A key that signs manifests. */
+export interface ManifestKey {
+  kid: string;
+  version: number;
+  trusted_from: string;
+  signs_from: string;
+  trusted_until: string | null;
+  state: 'next' | 'signs' | 'former' | 'retired';
+}
+
 export interface Node {
   id: string;
   name: string;

@@ -13,6 +13,7 @@ import type {
   Explanation,
   Node,
   PlanDecision,
+  ManifestKey,
   Readiness,
   RecordQuery,
   StoredScope,
@@ -36,6 +37,7 @@ export type {
   Explanation,
   Node,
   PlanDecision,
+  ManifestKey,
   Readiness,
   RecordQuery,
   StoredScope,
@@ -228,6 +230,16 @@ export class WritClient {
   /** Makes a scope, or replaces the one of this name. */
   setScope(scope: Scope, options: WriteOptions = {}): Promise<StoredScope> {
     return this.#write('PUT', `/api/v1/scopes/${encodeURIComponent(scope.name)}`, scope, options);
+  }
+
+  /** Keys that sign manifests, in the order of their trust. */
+  async keys(options: CallOptions = {}): Promise<ManifestKey[]> {
+    return this.#list('/api/v1/keys', 'keys', options);
+  }
+
+  /** Trusts a new version of the manifest key. */
+  rotateKey(request: { activate_in_s?: number } = {}, options: WriteOptions = {}): Promise<ManifestKey> {
+    return this.#write('POST', '/api/v1/keys/rotate', request, options);
   }
 
   nodes(options: ListOptions = {}): AsyncGenerator<Node, void, undefined> {

@@ -36,6 +36,8 @@ export interface CollectorOptions {
   audit: AuditLogger;
   clock: Clock;
   findNodeKey: FindNodeKey;
+  /** Reads the nodes again: one may have joined through another orchestrator a moment ago. */
+  reloadNodeKeys: () => Promise<void>;
   random: () => number;
   /** Called after each commit: results by node, tasks that ended, and tasks that can go again at once. */
   onCollected: (collected: { byNode: Map<string, NodeProgress>; ended: string[]; ready: string[] }) => void;
@@ -104,20 +106,21 @@ export class Collector {
   }
 
   async #open(deliveries: readonly Delivery[]): Promise<OpenReceipt[]> {
-    const { database, clock, findNodeKey } = this.#options;
     const receipts = new Map<string, OpenReceipt>();
     const refused = new Map<Delivery, RecordDraft>();
+    let isReloaded = false;
+    const open = (delivery: Delivery): Promise<OpenReceipt | RecordDraft> =>
+      this.#openOne(delivery).catch(async (error: unknown) => {
+        if (isReloaded || !(error instanceof ProofError) || error.code !== 'unknown_key') throw error;
+        isReloaded = true;
+        await this.#options.reloadNodeKeys();
+        return this.#openOne(delivery);
+      });
     for (const delivery of deliveries) {
       try {
-        if (delivery.type === refusalMessage) {
-          refused.set(delivery, openRefusal(delivery, findNodeKey));
-        } else if (delivery.type === receiptMessage) {
-          const receipt = openReceipt(delivery, findNodeKey, Math.floor(clock.now() / 1000));
-          await this.#boots.check(database, receipt.payload);
-          receipts.set(receipt.payload.jti, receipt);
-        } else {
-          throw new ProofError('bad_type', 'neither a receipt nor a refusal');
-        }
+        const opened = await open(delivery);
+        if ('payload' in opened) receipts.set(opened.payload.jti, opened);
+        else refused.set(delivery, opened);
       } catch (error) {
         if (!(error instanceof ProofError)) throw error;
         this.#options.onRefused(error.code);
@@ -130,6 +133,16 @@ export class Collector {
       this.#recorded.add(delivery);
     }
     return [...receipts.values()];
+  }
+
+  /** A receipt, or the record of a refusal that a node told of. Throws a ProofError where it is neither. */
+  async #openOne(delivery: Delivery): Promise<OpenReceipt | RecordDraft> {
+    const { database, clock, findNodeKey } = this.#options;
+    if (delivery.type === refusalMessage) return openRefusal(delivery, findNodeKey);
+    if (delivery.type !== receiptMessage) throw new ProofError('bad_type', 'neither a receipt nor a refusal');
+    const receipt = openReceipt(delivery, findNodeKey, Math.floor(clock.now() / 1000));
+    await this.#boots.check(database, receipt.payload);
+    return receipt;
   }
 
   /** One receipt that cannot be stored does not keep the others out: then each goes by itself, and it is refused. */

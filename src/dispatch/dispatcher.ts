@@ -27,7 +27,8 @@ export interface DispatcherOptions extends StandingContext {
   database: Database;
   broker: Broker;
   audit: AuditLogger;
-  signer: Signer;
+  /** Signs manifests; asked for each round, since keys are rotated. */
+  signer: () => Signer;
   scheduler: TaskScheduler;
   placement: Placement;
   origin: string;
@@ -51,17 +52,17 @@ interface Allotment {
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #generator: CompactJwsGenerator;
+  #generator: { kid: string; generator: CompactJwsGenerator } | undefined;
   readonly #publishing = new Set<Promise<void>>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#generator = new CompactJwsGenerator(options.signer, 'writ-manifest+jws');
   }
 
-  /** One round. True where more can be dispatched. Fails where nothing can be signed; the tasks wait then. */
+  /** One round. True where more can be dispatched. Fails where nothing can be signed; the tasks wait then, as while the broker is away. */
   async runOnce(): Promise<boolean> {
-    const { scheduler } = this.#options;
+    const { scheduler, broker } = this.#options;
+    if (!(await broker.health()).ok) return false;
     let allotments = this.#allot();
     if (allotments.length === 0) {
       if (this.#options.placement.free().length === 0 || !(await scheduler.refill())) return false;
@@ -150,12 +151,21 @@ export class Dispatcher {
   }
 
   async #sign(unsigned: readonly UnsignedManifest[]): Promise<SignedManifest[]> {
-    const jwss = await this.#generator.generate(unsigned.map(({ payload }) => payload as unknown as CanonicalValue));
+    const payloads = unsigned.map(({ payload }) => payload as unknown as CanonicalValue);
+    const jwss = await this.#currentGenerator().generate(payloads);
     return unsigned.map(({ payload, node_id }, i): SignedManifest => {
       const jws = jwss[i] ?? '';
       const { jti, iat, exp, orders } = payload;
       return { jti, iat, exp, orders, node_id, jws, sha256: sha256Hex(jws), record_id: newId<RecordId>() };
     });
+  }
+
+  #currentGenerator(): CompactJwsGenerator {
+    const signer = this.#options.signer();
+    if (this.#generator?.kid !== signer.kid) {
+      this.#generator = { kid: signer.kid, generator: new CompactJwsGenerator(signer, 'writ-manifest+jws') };
+    }
+    return this.#generator.generator;
   }
 
   async #commit(unsigned: readonly UnsignedManifest[], signed: readonly SignedManifest[]): Promise<void> {
@@ -214,5 +224,7 @@ export function manifestToMessage(
     type: manifestMessage,
     contentType: frameContentType,
     expirationMs: Math.max(1, Math.ceil(manifest.exp * 1000 - nowMs)),
+    // What a restart of the broker loses is asked for by heartbeats and sent again.
+    persistent: false,
   };
 }

@@ -2,8 +2,9 @@
 
 import { raised } from '../platform/postgres/raised.ts';
 import { Collector, type NodeProgress } from '../collect/collector.ts';
+import type { Topology } from '../domain/broker.ts';
 import { AppError } from '../domain/error.ts';
-import { receiptsQueue } from '../domain/queues.ts';
+import { receiptsExchange, receiptsQueue } from '../domain/queues.ts';
 import { FencedError, type FenceReason } from '../ledger/fence.ts';
 import { inboxBacklog } from '../ledger/log-sql.ts';
 import { countLiveTasks } from '../schedule/schedule-sql.ts';
@@ -20,7 +21,14 @@ const unsequencedMax = 100_000;
 const unsequencedMaxS = 30;
 const countMs = 30_000;
 const drainMs = 2000;
+const collectAgainMs = 1000;
 const oldKeysMax = 1000;
+
+const receiptsTopology: Topology = {
+  exchanges: [{ name: receiptsExchange, type: 'direct' }],
+  queues: [{ name: receiptsQueue, type: 'quorum' }],
+  bindings: [{ exchange: receiptsExchange, queue: receiptsQueue, pattern: receiptsQueue }],
+};
 
 /** How each part is; `ready` where calls can be taken and work goes on. */
 export interface EngineHealth {
@@ -51,6 +59,7 @@ export class OrchestratorEngine {
     this.#collector = new Collector({
       ...parts,
       findNodeKey: (kid) => parts.fleet.registry.findKey(kid),
+      reloadNodeKeys: () => parts.fleet.registry.load(),
       recordDenial: (record) => parts.aaa.denials.record(record),
       onCollected: (collected) => {
         this.#takeCollected(collected);
@@ -65,16 +74,18 @@ export class OrchestratorEngine {
     this.#housekeeping = this.#loop('housekeeping', () => this.#keepHouse(), 1000);
   }
 
-  /** Declares what the broker must have and begins. Fails where the broker cannot be had. */
+  /** Declares what the broker must have and begins. A broker that is away is waited for; one that has it in another form fails. */
   async start(): Promise<void> {
-    const { broker, fleet, telemetry } = this.#parts;
-    const { queueMaxLength } = telemetry;
-    await broker.declare({ exchanges: [], queues: [{ name: receiptsQueue, type: 'quorum' }], bindings: [] });
-    await broker.declare(
-      telemetryTopology(telemetry.names, telemetry.feeds, queueMaxLength === undefined ? {} : { queueMaxLength }),
-    );
+    const { fleet, peers, onPeerTasksEnded } = this.#parts;
+    await this.#declare();
     await fleet.registry.load();
-    for (const { node_id } of fleet.registry.all()) await fleet.declareNode(node_id);
+    await fleet.declareNodes().catch(waitedOut);
+    await peers?.start({
+      onWork: () => {
+        this.#term?.peerWorked();
+      },
+      onEnded: onPeerTasksEnded,
+    });
     await this.#lead();
     this.#leading.start();
     this.#housekeeping.start();
@@ -93,6 +104,7 @@ export class OrchestratorEngine {
     const term = this.#term;
     this.#term = undefined;
     await this.#parts.aaa.flush({ now: true }).catch(() => undefined);
+    await this.#parts.peers?.stop();
     if (term === undefined) return;
     try {
       await term.stop({ drain: true });
@@ -160,7 +172,7 @@ export class OrchestratorEngine {
   /** Tasks were accepted here; `ready` are those that can run now. */
   accepted(ready: readonly ReadyTask[], count: number): void {
     this.#live += count;
-    this.#term?.recordsCommitted();
+    this.changed();
     this.#term?.offer(ready);
   }
 
@@ -169,7 +181,7 @@ export class OrchestratorEngine {
     this.#live -= taskIds.length;
     this.#term?.withdraw(taskIds);
     this.changed();
-    this.#parts.onTasksEnded(taskIds);
+    this.#tellEnded(taskIds);
   }
 
   /** Tasks were put back into the queue by a call. */
@@ -178,9 +190,10 @@ export class OrchestratorEngine {
     await this.#term?.offerByIds(taskIds);
   }
 
-  /** Records were committed by a call. */
+  /** Records were committed here. */
   changed(): void {
-    this.#term?.recordsCommitted();
+    if (this.#term === undefined) this.#parts.peers?.tellWork();
+    else this.#term.recordsCommitted();
   }
 
   nodesChanged(): void {
@@ -246,21 +259,42 @@ export class OrchestratorEngine {
     }
   }
 
+  /** Goes on trying while the broker does not have it. */
   async #startCollector(): Promise<void> {
     if (this.#isStopped || this.#fence !== undefined) return;
-    await this.#collector.start(
-      () => {
+    const again = (): void => {
+      setTimeout(() => void this.#startCollector(), collectAgainMs).unref();
+    };
+    try {
+      await this.#collector.start(() => {
         this.#collecting.wake();
-      },
-      () => {
-        setTimeout(() => void this.#startCollector().catch(() => undefined), 1000).unref();
-      },
-    );
+      }, again);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'unavailable')
+        this.#parts.log('warn', 'collect.failed', { error });
+      again();
+    }
+  }
+
+  async #declare(): Promise<void> {
+    const { broker, telemetry } = this.#parts;
+    await broker.declare(receiptsTopology).catch(waitedOut);
+    await broker.declare(telemetryTopology(telemetry.names, telemetry.feeds)).catch(waitedOut);
+  }
+
+  #tellEnded(taskIds: readonly string[]): void {
+    if (taskIds.length === 0) return;
+    this.#parts.onTasksEnded(taskIds);
+    this.#parts.peers?.tellEnded();
   }
 
   async #keepHouse(): Promise<boolean> {
-    const { database, clock, broker } = this.#parts;
-    this.#isBrokerOk = (await broker.health()).ok;
+    const { database, clock, broker, fleet, peers } = this.#parts;
+    peers?.sayAlive();
+    if (this.#term === undefined) await fleet.registry.load();
+    const isBrokerOk = (await broker.health()).ok;
+    if (isBrokerOk && !this.#isBrokerOk) this.#term?.brokerIsBack();
+    this.#isBrokerOk = isBrokerOk;
     this.#backlog = await inboxBacklog(database, unsequencedMax);
     if (clock.monotonicMs() - this.#countedAtMs < countMs) return false;
     this.#countedAtMs = clock.monotonicMs();
@@ -281,7 +315,7 @@ export class OrchestratorEngine {
     this.#live -= ended.length;
     for (const [nodeId, { count, spanMs }] of byNode) this.#term?.finished(nodeId, count, spanMs);
     this.changed();
-    this.#parts.onTasksEnded(ended);
+    this.#tellEnded(ended);
     void this.#term?.offerByIds(ready).catch(() => undefined);
   }
 
@@ -300,4 +334,9 @@ export class OrchestratorEngine {
       },
     });
   }
+}
+
+/** What a broker that is away must have is declared when it is back. */
+function waitedOut(error: unknown): void {
+  if (!(error instanceof AppError) || error.code !== 'unavailable') throw error;
 }

@@ -9,17 +9,19 @@ import type { Mark } from '../domain/mark.ts';
 import type { Signer } from '../domain/signer.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { AuditLogger } from '../ledger/audit-logger.ts';
+import type { ManifestKeys } from '../ledger/manifest-keys.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import type { Feed, TelemetryNames } from '../telemetry/feeds.ts';
 import type { Catalog } from '../tools/catalog.ts';
 import type { Requirements } from '../tasks/requirements.ts';
+import type { Peers } from './peers.ts';
 
 export interface EngineParts {
   database: Database;
   broker: Broker;
   mark: Mark;
   logSigner: Signer;
-  manifestSigner: Signer;
+  manifestKeys: ManifestKeys;
   clock: Clock;
   random: () => number;
   audit: AuditLogger;
@@ -43,6 +45,10 @@ export interface EngineParts {
   };
   priorityMs: number;
   leaseS: number;
+  /** Other orchestrators on the same database; absent where there can be none. */
+  peers?: Peers;
+  /** Tasks ended in another process: whoever waits here looks again. */
+  onPeerTasksEnded: () => void;
   /** Tasks that ended: callers may wait for them. */
   onTasksEnded: (taskIds: readonly string[]) => void;
   /** One line for the log: what happened, with ids and codes only. */

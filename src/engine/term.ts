@@ -1,5 +1,6 @@
 /** One term of leadership: everything that only the leader does, begun and ended together. */
 
+import { systemActor } from '../aaa/accounting.ts';
 import { Dispatcher } from '../dispatch/dispatcher.ts';
 import { Checkpointer } from '../ledger/checkpointer.ts';
 import { FencedError } from '../ledger/fence.ts';
@@ -12,13 +13,14 @@ import { TaskScheduler } from '../schedule/task-scheduler.ts';
 import type { ReadyTask } from '../tasks/ready-task.ts';
 import { TelemetryPipeline } from '../telemetry/telemetry-pipeline.ts';
 import { TelemetryPublisher } from '../telemetry/telemetry-publisher.ts';
-import type { Feed } from '../telemetry/feeds.ts';
+import { queueOf, type Feed } from '../telemetry/feeds.ts';
 import { Loop, type LoopOptions } from './loop.ts';
 import type { EngineParts } from './parts.ts';
 import { appendHeartbeat, expireTasks, roundMax, wakeDue } from './rounds.ts';
 
 const secondMs = 1000;
 const resyncMs = 5000;
+const keysMs = 2000;
 const silenceMs = 60_000;
 /** A pause between two looks at the nodes in which their heartbeats may have been missed. */
 const deafMs = 5000;
@@ -43,6 +45,7 @@ export class Term {
   readonly #sequencing: Loop;
   readonly #dispatching: Loop;
   readonly #feeds: readonly Loop[];
+  readonly #resyncing: Loop;
   readonly #others: readonly Loop[];
   /** Since when nodes could be heard without a pause. */
   #listensSinceMs: number;
@@ -66,12 +69,14 @@ export class Term {
     this.#sequencing = this.#loop('sequence', () => this.#sequencer.runOnce(), { intervalMs: secondMs });
     this.#dispatching = this.#loop('dispatch', () => this.#dispatcher.runOnce(), { backoffMaxMs: 10_000 });
     this.#feeds = parts.telemetry.feeds.map((feed) => this.#feedLoop(feed));
+    this.#resyncing = this.#loop('resync', () => this.#resync(), { intervalMs: resyncMs });
     this.#others = [
       this.#loop('checkpoint', () => this.#checkpoint(), { intervalMs: secondMs }),
       this.#loop('due', () => this.#wakeDue(), { intervalMs: secondMs / 4 }),
       this.#loop('expire', () => this.#expire(), { intervalMs: secondMs }),
       this.#loop('watch', () => this.#watch(), { intervalMs: secondMs }),
-      this.#loop('resync', () => this.#resync(), { intervalMs: resyncMs }),
+      this.#resyncing,
+      this.#loop('keys', () => this.#advanceKeys(), { intervalMs: keysMs }),
     ];
   }
 
@@ -123,6 +128,17 @@ export class Term {
     this.#dispatching.wake();
   }
 
+  /** Another orchestrator committed something: records, tasks that are ready, results. */
+  peerWorked(): void {
+    this.#sequencing.wake();
+    this.#resyncing.wake();
+  }
+
+  /** The broker takes manifests again. */
+  brokerIsBack(): void {
+    this.#dispatching.wake();
+  }
+
   nodesChanged(): void {
     this.#placement.setNodes(this.#parts.fleet.registry.ready());
     this.#dispatching.wake();
@@ -141,8 +157,9 @@ export class Term {
   }
 
   async #begin(): Promise<void> {
-    const { requirements, fleet, database } = this.#parts;
+    const { requirements, manifestKeys, fleet, database } = this.#parts;
     await requirements.load();
+    await manifestKeys.refresh();
     await fleet.registry.load();
     this.#placement.setNodes(fleet.registry.ready(), await fleet.inFlight());
     this.#scheduler.discover(await listWindows(database));
@@ -166,7 +183,7 @@ export class Term {
     const { parts } = { parts: this.#parts };
     return new Dispatcher({
       ...parts,
-      signer: parts.manifestSigner,
+      signer: () => parts.manifestKeys.signer,
       scheduler: this.#scheduler,
       placement: this.#placement,
       term: this.term,
@@ -181,14 +198,17 @@ export class Term {
 
   #feedLoop(feed: Feed): Loop {
     const { parts } = { parts: this.#parts };
-    const { names, isWanted, maxAttempts, backoffInitialS, backoffMaxS } = parts.telemetry;
+    const { names, isWanted, maxAttempts, backoffInitialS, backoffMaxS, queueMaxLength } = parts.telemetry;
     const pipeline = new TelemetryPipeline({
       ...parts,
       publisher: new TelemetryPublisher(parts.broker, maxAttempts),
       term: this.term,
-      feed,
-      names,
-      isWanted,
+      ...{ feed, names, isWanted },
+      queue: queueOf(feed, names),
+      ...(queueMaxLength === undefined ? {} : { queueMaxLength }),
+      onMemoryLost: () => {
+        parts.log('warn', 'telemetry.rewound', { feed });
+      },
       onDead: (count) => {
         parts.log('warn', 'telemetry.dead', { feed, count });
         this.#sequencing.wake();
@@ -261,6 +281,12 @@ export class Term {
     this.#watchedAtMs = nowMs;
     if (nowMs - this.#listensSinceMs < leaseS * 1000) return false;
     return fleet.recover(this.term);
+  }
+
+  async #advanceKeys(): Promise<boolean> {
+    const { manifestKeys, processId } = this.#parts;
+    await manifestKeys.advance({ actor: systemActor(processId) });
+    return false;
   }
 
   async #resync(): Promise<boolean> {

@@ -6,13 +6,12 @@ import type { PublicJwk } from '../domain/signer.ts';
 export interface NodeRow {
   node_id: string;
   name: string;
-  status: 'active' | 'unhealthy' | 'gone';
+  status: 'active' | 'unhealthy' | 'quarantined' | 'gone';
   slots: number;
   labels: Record<string, string>;
   capabilities: Record<string, string>;
   kid: string;
   jwk: PublicJwk;
-  credential_sha256: Buffer;
   boot_id: string | null;
   metrics: Record<string, number> | null;
   registered_at: Date;
@@ -24,8 +23,8 @@ export interface NodeRow {
   trusted_from: Date;
 }
 
-const columns = `n.node_id, n.name, n.status, n.slots, n.labels, n.capabilities, n.kid, n.jwk, n.credential_sha256, n.boot_id,
-  n.metrics, n.registered_at, n.last_heartbeat, n.lease_until, n.lease_until > now() as is_leased, k.trusted_from`;
+const columns = `n.node_id, n.name, n.status, n.slots, n.labels, n.capabilities, n.kid, n.jwk, n.boot_id, n.metrics,
+  n.registered_at, n.last_heartbeat, n.lease_until, n.lease_until > now() as is_leased, k.trusted_from`;
 
 /** All nodes that have not gone. */
 export async function readNodes(db: Queryable): Promise<NodeRow[]> {
@@ -73,13 +72,20 @@ export interface NewNode {
   credential_sha256: Buffer;
   join_token: string;
   lease_s: number;
+  credential_lifetime_s: number;
 }
 
+/** Adds a node with its first credential. */
 export async function insertNode(tx: Queryable, node: NewNode): Promise<void> {
   await tx.query({
     name: 'insert_node',
-    text: `insert into nodes (node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, join_token, lease_until)
-           values ($1, $2, 'active', $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))`,
+    text: `with node as (
+             insert into nodes (node_id, name, status, slots, labels, capabilities, kid, jwk, credential_sha256, join_token,
+                                lease_until, credential_expires_at)
+             values ($1, $2, 'active', $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10),
+                     now() + make_interval(secs => $11)) returning *)
+           insert into node_credentials (sha256, node_id, generation, expires_at)
+           select credential_sha256, node_id, generation, credential_expires_at from node`,
     values: [
       node.node_id,
       node.name,
@@ -91,11 +97,15 @@ export async function insertNode(tx: Queryable, node: NewNode): Promise<void> {
       node.credential_sha256,
       node.join_token,
       node.lease_s,
+      node.credential_lifetime_s,
     ],
   });
 }
 
-/** Gives a node another credential: its join is repeated by the holder of the same key. Undefined where the key is another. */
+/**
+ * Gives a node another credential in place of the first: its join is repeated by the holder of the same key, who has not reported yet.
+ * False where the key is another, or the node has reported.
+ */
 export async function replaceCredential(
   tx: Queryable,
   nodeId: string,
@@ -104,30 +114,47 @@ export async function replaceCredential(
 ): Promise<boolean> {
   const updated = await tx.query({
     name: 'replace_credential',
-    text: 'update nodes set credential_sha256 = $3 where node_id = $1 and kid = $2 and last_heartbeat is null',
+    text: `with node as (
+             update nodes set credential_sha256 = $3 where node_id = $1 and kid = $2 and last_heartbeat is null
+             returning node_id, generation, credential_expires_at),
+           former as (delete from node_credentials where node_id in (select node_id from node))
+           insert into node_credentials (sha256, node_id, generation, expires_at)
+           select $3, node_id, generation, credential_expires_at from node`,
     values: [nodeId, kid, credentialSha256],
   });
   return updated.rowCount === 1;
 }
 
-/** Notes a heartbeat, renews the lease, and tells what the node was before. */
+export interface RenewedLease {
+  lease_until: Date;
+  /** What the node was before. */
+  was: NodeRow['status'];
+  boot_before: string | null;
+  credential_s_left: number;
+}
+
+/** Notes a heartbeat and renews the lease. Undefined where the credential is not the node's current one, or the node may not report. */
 export async function renewLease(
   db: Queryable,
   heartbeat: {
     node_id: string;
+    credential_sha256: Buffer;
     boot_id: string;
     metrics: Record<string, number>;
     slots: number;
     capabilities: Record<string, string>;
     lease_s: number;
   },
-): Promise<{ lease_until: Date; was: NodeRow['status']; boot_before: string | null } | undefined> {
-  const updated = await db.query<{ lease_until: Date; was: NodeRow['status']; boot_before: string | null }>({
+): Promise<RenewedLease | undefined> {
+  const updated = await db.query<RenewedLease>({
     name: 'renew_lease',
     text: `update nodes n set last_heartbeat = now(), lease_until = now() + make_interval(secs => $5), boot_id = $2, metrics = $3,
                   status = 'active', slots = $4, capabilities = $6
-             from (select node_id, status, boot_id from nodes where node_id = $1 and status <> 'gone' for update) b
-            where n.node_id = b.node_id returning n.lease_until, b.status as was, b.boot_id as boot_before`,
+             from (select node_id, status, boot_id from nodes where node_id = $1 and credential_sha256 = $7
+                      and credential_expires_at > now() and status in ('active', 'unhealthy') for update) b
+            where n.node_id = b.node_id
+            returning n.lease_until, b.status as was, b.boot_id as boot_before,
+                      extract(epoch from n.credential_expires_at - now())::float8 as credential_s_left`,
     values: [
       heartbeat.node_id,
       heartbeat.boot_id,
@@ -135,6 +162,7 @@ export async function renewLease(
       heartbeat.slots,
       heartbeat.lease_s,
       JSON.stringify(heartbeat.capabilities),
+      heartbeat.credential_sha256,
     ],
   });
   return updated.rows[0];

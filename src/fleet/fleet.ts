@@ -4,9 +4,8 @@ import { systemActor } from '../aaa/accounting.ts';
 import { countInFlight, readLostOrders } from '../collect/collect-sql.ts';
 import { loseAttempts } from '../collect/recover.ts';
 import type { Broker } from '../domain/broker.ts';
-import type { HeartbeatAnswer, JoinAnswer, NodeTrust } from '../domain/node.ts';
+import type { HeartbeatAnswer, JoinAnswer } from '../domain/node.ts';
 import { nodeQueue } from '../domain/queues.ts';
-import { readTrustedKeys } from '../ledger/trust.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { markUnhealthy } from './fleet-sql.ts';
 import { answerHeartbeat } from './heartbeat.ts';
@@ -14,22 +13,25 @@ import { joinFleet } from './join.ts';
 import type { FleetContext, FleetOptions } from './fleet-context.ts';
 import { ReceiptsThrough } from './receipts-through.ts';
 import { NodeRegistry } from './registry.ts';
+import { TrustSet } from './trust-set.ts';
 
 /** Lost orders that are given up in one round at most. */
 const lostMax = 2000;
 
 export class Fleet {
   readonly registry: NodeRegistry;
+  readonly #declared = new Set<string>();
   readonly #context: FleetContext;
 
   constructor(options: FleetOptions) {
     this.registry = new NodeRegistry(options.database);
+    const trustSet = new TrustSet(options);
     this.#context = {
       ...options,
       registry: this.registry,
       receiptsThrough: new ReceiptsThrough(options.database),
-      trust: () => readTrust(options),
-      declareNode: (nodeId) => declareNodeQueue(options.broker, nodeId),
+      trust: (knownKids) => trustSet.read(knownKids),
+      declareNode: (nodeId) => this.#declare(nodeId),
     };
   }
 
@@ -42,9 +44,11 @@ export class Fleet {
     return answerHeartbeat(token, nodeId, body, this.#context);
   }
 
-  /** Makes sure that a node's queue is there. */
-  declareNode(nodeId: string): Promise<void> {
-    return this.#context.declareNode(nodeId);
+  /** Makes sure that the queue of each node is there. Those that were declared by this process come back with the broker by themselves. */
+  async declareNodes(): Promise<void> {
+    for (const { node_id, status } of this.registry.all()) {
+      if (status !== 'quarantined' && !this.#declared.has(node_id)) await this.#declare(node_id);
+    }
   }
 
   /** What each node has in hand by the database. */
@@ -71,6 +75,12 @@ export class Fleet {
     });
     await this.registry.load();
     this.#context.onNodesChanged();
+    await this.declareNodes();
+  }
+
+  async #declare(nodeId: string): Promise<void> {
+    this.#declared.add(nodeId);
+    await declareNodeQueue(this.#context.broker, nodeId);
   }
 
   /**
@@ -85,17 +95,6 @@ export class Fleet {
     }
     return lost.length === lostMax;
   }
-}
-
-async function readTrust({ database, origin, vkey }: FleetOptions): Promise<NodeTrust> {
-  const keys = await readTrustedKeys(database);
-  return {
-    origin,
-    vkey,
-    manifest_keys: keys
-      .filter(({ use }) => use === 'manifest')
-      .map(({ kid, jwk, trusted_until }) => ({ kid, jwk: { ...jwk }, until: trusted_until?.toISOString() ?? null })),
-  };
 }
 
 async function declareNodeQueue(broker: Broker, nodeId: string): Promise<void> {

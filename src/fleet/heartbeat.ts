@@ -7,10 +7,12 @@ import { loseAttempts, markRunning, republish } from '../collect/recover.ts';
 import { AppError } from '../domain/error.ts';
 import { heartbeat, type HeartbeatAnswer, type HeldAttempt, type Heartbeat } from '../domain/node.ts';
 import { nodeQueue } from '../domain/queues.ts';
+import { isUuid } from '../proof/ids.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { fieldErrors } from '../tasks/plan.ts';
+import { renewCredential, takeCredential } from './credential.ts';
 import type { FleetContext } from './fleet-context.ts';
-import { readCancelRequests, renewLease } from './fleet-sql.ts';
+import { readCancelRequests, renewLease, type RenewedLease } from './fleet-sql.ts';
 import { currentConfig } from './node-config.ts';
 
 /** Orders younger than this may still be on their way to the node while its heartbeat is on its way here. */
@@ -26,18 +28,15 @@ export async function answerHeartbeat(
   context: FleetContext,
 ): Promise<HeartbeatAnswer> {
   const parsed = parseApiKey(token);
-  const node = parsed?.kind === 'node' ? await context.registry.findByCredential(parsed.sha256) : undefined;
-  if (node?.node_id !== nodeId) {
+  if (parsed?.kind !== 'node' || !isUuid(nodeId)) {
     throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
   }
   const beat = parseBeat(body);
-  const renewed = await renew(nodeId, beat, context);
-  if (renewed === undefined) {
-    throw new AppError('forbidden', 'This node has been removed.', { reason: 'node_gone' });
-  }
+  const renewed = await renew(nodeId, parsed.sha256, beat, context);
   const isNewBoot = renewed.boot_before !== beat.boot_id;
   if (isNewBoot || renewed.was !== 'active') {
-    await context.declareNode(nodeId);
+    // While the broker is away, the queue is declared when it is back.
+    await context.declareNode(nodeId).catch(() => undefined);
     await context.registry.load();
     context.onNodesChanged();
   }
@@ -62,15 +61,55 @@ export async function answerHeartbeat(
     config_version: version,
     ...(listAttempts ? { list_attempts: true } : {}),
     ...(version === beat.config_version ? {} : { config }),
-    trust: await context.trust(),
+    trust: await context.trust(beat.manifest_kids ?? []),
+    ...(await renewals(nodeId, beat, renewed, context)),
+    time: new Date(context.clock.now()).toISOString(),
   };
 }
 
-/** Renews the lease; a node that was unhealthy and is back is told of in the same transaction. */
-function renew(nodeId: string, beat: Heartbeat, context: FleetContext): ReturnType<typeof renewLease> {
+/** What the node proves itself with, where half of its life is over or the node asks. A certificate that cannot be had is asked for again. */
+async function renewals(
+  nodeId: string,
+  { csr }: Heartbeat,
+  { credential_s_left }: RenewedLease,
+  context: FleetContext,
+): Promise<Pick<HeartbeatAnswer, 'credential' | 'certificate'>> {
+  const isDue = credential_s_left < context.credentialLifetimeS / 2;
+  const credential = isDue ? await renewCredential(nodeId, context) : undefined;
+  const certificate =
+    csr === undefined ? undefined : await context.certify?.(csr, nodeId).catch(context.onCertifyFailure);
+  return {
+    ...(credential === undefined ? {} : { credential }),
+    ...(certificate === undefined ? {} : { certificate }),
+  };
+}
+
+/** Renews the lease by the current credential, or by the next one, which becomes the current one. */
+async function renew(
+  nodeId: string,
+  credentialSha256: Buffer,
+  beat: Heartbeat,
+  context: FleetContext,
+): Promise<RenewedLease> {
+  const renewed = await renewByCurrent(nodeId, credentialSha256, beat, context);
+  if (renewed !== undefined) return renewed;
+  await takeCredential(credentialSha256, nodeId, beat.boot_id, context);
+  const taken = await renewByCurrent(nodeId, credentialSha256, beat, context);
+  if (taken !== undefined) return taken;
+  throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
+}
+
+/** A node that was unhealthy and is back is told of in the same transaction. */
+function renewByCurrent(
+  nodeId: string,
+  credentialSha256: Buffer,
+  beat: Heartbeat,
+  context: FleetContext,
+): ReturnType<typeof renewLease> {
   return context.database.transaction(async (tx) => {
     const renewed = await renewLease(tx, {
       node_id: nodeId,
+      credential_sha256: credentialSha256,
       boot_id: beat.boot_id,
       metrics: beat.metrics,
       slots: beat.status === 'active' ? beat.slots : 0,

@@ -1,6 +1,6 @@
 /** Lets a node join by a single-use token: it gets its id, its credential, and whom to believe. */
 
-import { generateApiKey, parseApiKey } from '../aaa/api-key.ts';
+import { parseApiKey } from '../aaa/api-key.ts';
 import { AppError } from '../domain/error.ts';
 import { newId, type NodeId } from '../domain/ids.ts';
 import { joinRequest, type JoinAnswer, type JoinRequest } from '../domain/node.ts';
@@ -10,6 +10,7 @@ import type { Transaction } from '../platform/postgres/pool.ts';
 import { importPublicKey, type PublicKey } from '../proof/public-key.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import { fieldErrors } from '../tasks/plan.ts';
+import { newCredential } from './credential.ts';
 import type { FleetContext } from './fleet-context.ts';
 import { insertNode, isKeyKnown, lockJoinToken, replaceCredential, useJoinToken, type JoinToken } from './fleet-sql.ts';
 import { currentConfig } from './node-config.ts';
@@ -19,7 +20,8 @@ const slotsDefault = 8;
 
 /**
  * Registers a node. The same token with the same key answers again, with a new credential in place of the one that was lost, until
- * the first heartbeat; with another key it is refused. Joins by one token wait for each other: one wins.
+ * the first heartbeat; with another key it is refused. Joins by one token wait for each other: one wins. Where a certificate is asked
+ * for and cannot be had now, the join fails `unavailable` and can be repeated in the same way.
  */
 export async function joinFleet(
   token: string,
@@ -31,8 +33,7 @@ export async function joinFleet(
   if (parsed?.kind !== 'join') throw unauthenticated();
   const request = parseRequest(body);
   const key = parseKey(request);
-  const credential = generateApiKey('node');
-  const credentialSha256 = parseApiKey(credential)?.sha256 ?? Buffer.alloc(0);
+  const credential = newCredential();
   const nodeId = await context.database.transaction(async (tx) => {
     const join = await lockJoinToken(tx, parsed.sha256);
     if (join === undefined) throw unauthenticated();
@@ -41,24 +42,30 @@ export async function joinFleet(
         reason: 'receipt_key_known',
       });
     }
-    if (join.used_by === null) return addNode(tx, { join, request, key, credentialSha256, requestId }, context);
-    if (await replaceCredential(tx, join.used_by, key.kid, credentialSha256)) return join.used_by;
+    if (join.used_by === null) {
+      return addNode(tx, { join, request, key, credentialSha256: credential.sha256, requestId }, context);
+    }
+    if (await replaceCredential(tx, join.used_by, key.kid, credential.sha256)) return join.used_by;
     throw new AppError('conflict', 'This join token was used by another node. Make a new one.', {
       reason: 'join_token_used',
     });
   });
-  await context.declareNode(nodeId);
+  const certificate =
+    request.csr === undefined || context.certify === undefined ? undefined : await context.certify(request.csr, nodeId);
+  // While the broker is away, the queue is declared when it is back.
+  await context.declareNode(nodeId).catch(() => undefined);
   await context.registry.load();
   context.onNodesChanged();
   const { config, version } = await currentConfig(context.database);
   return {
     node_id: nodeId,
-    credential,
+    credential: credential.text,
+    ...(certificate === undefined ? {} : { certificate }),
     heartbeat_interval_s: context.heartbeatIntervalS,
     config,
     config_version: version,
     trust: await context.trust(),
-    broker: { queue: nodeQueue(nodeId), receipts: receiptsQueue },
+    broker: { queue: nodeQueue(nodeId), receipts: receiptsQueue, ...context.brokerAccess },
   };
 }
 
@@ -82,6 +89,7 @@ async function addNode(
     credential_sha256: credentialSha256,
     join_token: join.token_id,
     lease_s: context.leaseS,
+    credential_lifetime_s: context.credentialLifetimeS,
   });
   await useJoinToken(tx, join.token_id, nodeId);
   await context.audit.append(tx, [

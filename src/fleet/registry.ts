@@ -6,12 +6,11 @@ import type { NodeKey } from '../collect/open-receipt.ts';
 import type { NodeFacts } from '../schedule/placement.ts';
 import { readNodes, type NodeRow } from './fleet-sql.ts';
 
-/** Owns the copy of the table `nodes` in memory: by id, by credential, by key. */
+/** Owns the copy of the table `nodes` in memory: by id, by key. */
 export class NodeRegistry {
   readonly #database: Database;
   readonly #keys = new Map<string, NodeKey>();
   #nodes = new Map<string, NodeRow>();
-  #byCredential = new Map<string, NodeRow>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -20,23 +19,20 @@ export class NodeRegistry {
   async load(): Promise<void> {
     const rows = await readNodes(this.#database);
     this.#nodes = new Map(rows.map((row) => [row.node_id, row]));
-    this.#byCredential = new Map(rows.map((row) => [row.credential_sha256.toString('hex'), row]));
     for (const { kid, node_id, jwk, trusted_from } of rows) {
       if (this.#keys.has(kid)) continue;
       this.#keys.set(kid, { nodeId: node_id, key: importPublicKey(jwk), fromS: trusted_from.getTime() / 1000 });
     }
   }
 
-  /** The key of a node by its thumbprint; keys of nodes that have gone stay known. */
+  /** The key of a node by its thumbprint; keys of nodes that have gone stay known, those of nodes that were cloned are not believed. */
   findKey(kid: string): NodeKey | undefined {
-    return this.#keys.get(kid);
+    const key = this.#keys.get(kid);
+    return key !== undefined && this.#nodes.get(key.nodeId)?.status === 'quarantined' ? undefined : key;
   }
 
-  /** The node whose credential this is; reads the table again for one that is not known. */
-  async findByCredential(sha256: Buffer): Promise<NodeRow | undefined> {
-    const key = sha256.toString('hex');
-    if (!this.#byCredential.has(key)) await this.load();
-    return this.#byCredential.get(key);
+  find(nodeId: string): NodeRow | undefined {
+    return this.#nodes.get(nodeId);
   }
 
   all(): readonly NodeRow[] {

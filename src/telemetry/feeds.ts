@@ -17,19 +17,19 @@ export const batchesKey = 'telemetry.batches';
 /** Events in one message of the feed of batches, at most. */
 const batchMax = 500;
 
-/** What must be on the broker. `queueMaxLength` bounds a broker that keeps queues in memory: the rest waits in the log. */
-export function telemetryTopology(
-  names: TelemetryNames,
-  feeds: readonly Feed[],
-  limits: { queueMaxLength?: number } = {},
-): Topology {
-  const bound = limits.queueMaxLength === undefined ? {} : { maxLength: limits.queueMaxLength };
+/** The queue of a feed. */
+export function queueOf(feed: Feed, names: TelemetryNames): string {
+  return feed === 'events' ? names.queue : batchesKey;
+}
+
+/** What must be on the broker. */
+export function telemetryTopology(names: TelemetryNames, feeds: readonly Feed[]): Topology {
   const deadLetter = { deadLetterExchange: '', deadLetterRoutingKey: names.deadLetterQueue };
-  const queues = feeds.map((feed) => (feed === 'events' ? names.queue : batchesKey));
+  const queues = feeds.map((feed) => queueOf(feed, names));
   return {
     exchanges: [{ name: names.exchange, type: 'topic' }],
     queues: [
-      ...queues.map((name) => ({ name, type: 'quorum' as const, ...deadLetter, ...bound })),
+      ...queues.map((name) => ({ name, type: 'quorum' as const, ...deadLetter })),
       { name: names.deadLetterQueue, type: 'quorum' },
     ],
     bindings: queues.map((queue) => ({

@@ -1,8 +1,12 @@
-/** For a broker that forgets its queues when its process ends: sets a feed back to what its consumers have had. */
+/** For a broker that forgets its queues: sets a feed back to what its consumers have had. */
 
 import type { Queryable } from '../platform/postgres/pool.ts';
-import { cursorName } from './telemetry-pipeline.ts';
 import type { Feed } from './feeds.ts';
+
+/** Name of a feed's cursor. */
+export function cursorName(feed: Feed): string {
+  return `telemetry.${feed}`;
+}
 
 function consumedName(feed: Feed): string {
   return `consumed.${feed}`;

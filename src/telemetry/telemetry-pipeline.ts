@@ -1,18 +1,24 @@
 /** Projects the audit log onto a feed: reads from the cursor, publishes, then moves the cursor. */
 
+import type { Broker } from '../domain/broker.ts';
+import type { Clock } from '../domain/clock.ts';
 import type { EventType, TelemetryEvent } from '../domain/event.ts';
 import type { AuditLogger } from '../ledger/audit-logger.ts';
 import { readLines } from '../ledger/log-sql.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import type { AuditRecord } from '../proof/record.ts';
+import { checkBrokerMemory } from './broker-memory.ts';
+import { ConsumedPosition } from './consumed-position.ts';
 import { eventsOf } from './events-of.ts';
 import { feedMessages, type Feed, type FeedMessage, type TelemetryNames } from './feeds.ts';
+import { cursorName, noteConsumed } from './rewind.ts';
 import { insertDeadEvents, moveCursor, readCursor, type Cursor } from './telemetry-sql.ts';
 import type { Refused, TelemetryPublisher } from './telemetry-publisher.ts';
 
 /** Records in one round at most, and events after which a round takes no further record. */
 const recordsMax = 256;
 const eventsMax = 2000;
+const noteMs = 5000;
 
 export interface TelemetryPipelineOptions {
   database: Database;
@@ -21,8 +27,16 @@ export interface TelemetryPipelineOptions {
   term: number;
   feed: Feed;
   names: TelemetryNames;
+  broker: Broker;
+  clock: Clock;
+  /** Queue of the feed. */
+  queue: string;
+  /** At most so many messages wait in it; the rest waits in the log. Absent for no bound. */
+  queueMaxLength?: number;
   isWanted: (type: EventType) => boolean;
   onDead: (count: number) => void;
+  /** The broker has lost its queues: consumers get again what they may not have had. */
+  onMemoryLost: () => void;
 }
 
 /**
@@ -31,15 +45,33 @@ export interface TelemetryPipelineOptions {
  */
 export class TelemetryPipeline {
   readonly #options: TelemetryPipelineOptions;
+  readonly #consumed: ConsumedPosition;
+  #isMemoryKnown = false;
+  #notedAtMs = Number.NEGATIVE_INFINITY;
+  /** Messages that the queue takes before it has to be looked at again; it may have room for more. */
+  #room = 0;
   #cursor: Cursor | undefined;
 
   constructor(options: TelemetryPipelineOptions) {
     this.#options = options;
+    this.#consumed = new ConsumedPosition(options.feed);
   }
 
   /** One round. True where more waits. Fails `unavailable` while the broker does not take it; nothing is lost then. */
   async runOnce(): Promise<boolean> {
+    try {
+      return await this.#round();
+    } catch (error) {
+      // The connection may come back to a broker that has lost its memory.
+      this.#isMemoryKnown = false;
+      throw error;
+    }
+  }
+
+  async #round(): Promise<boolean> {
     const { database, feed, names, publisher, term } = this.#options;
+    await this.#checkMemory();
+    await this.#noteConsumed();
     const cursor = this.#cursor ?? (await this.#readCursor());
     this.#cursor = undefined;
     const lines = await readLines(database, cursor.next_seq, Number.MAX_SAFE_INTEGER, recordsMax);
@@ -49,16 +81,50 @@ export class TelemetryPipeline {
     }
     const { events, next } = this.#project(lines, cursor);
     const messages = feedMessages(feed, events, names);
-    const { done, refused, failure } = await publisher.publish(messages);
+    const { done, refused, failure } = await this.#publish(messages);
     if (refused.length > 0) {
       await this.#bury(refused);
       publisher.markBuried(refused);
     }
     const reached = failure === undefined ? next : cursorBefore(messages[done], events, cursor);
     if (reached.next_seq > cursor.next_seq) await moveCursor(database, term, cursorName(feed), reached);
+    this.#consumed.moved(done, reached.next_seq);
     this.#cursor = reached;
     if (failure !== undefined) throw failure;
     return lines.length === recordsMax || next.next_seq <= (lines.at(-1)?.seq ?? 0);
+  }
+
+  /**
+   * Publishes as much as the queue has room for. A queue that refused what is over its length would refuse some of what is under way
+   * together and take what comes after it: the order would be lost.
+   */
+  async #publish(messages: readonly FeedMessage[]): ReturnType<TelemetryPublisher['publish']> {
+    const { publisher, broker, queue, queueMaxLength } = this.#options;
+    if (queueMaxLength === undefined) return publisher.publish(messages);
+    if (this.#room < messages.length) this.#room = Math.max(0, queueMaxLength - (await broker.depth(queue)));
+    const room = this.#room;
+    this.#room -= Math.min(room, messages.length);
+    return publisher.publish(messages, room);
+  }
+
+  async #checkMemory(): Promise<void> {
+    const { database, broker, feed, publisher, onMemoryLost } = this.#options;
+    if (this.#isMemoryKnown) return;
+    if ((await checkBrokerMemory(database, broker, feed)) === 'lost') {
+      this.#cursor = undefined;
+      this.#room = 0;
+      publisher.forget();
+      onMemoryLost();
+    }
+    this.#isMemoryKnown = true;
+  }
+
+  async #noteConsumed(): Promise<void> {
+    const { database, broker, queue, feed, clock } = this.#options;
+    if (clock.monotonicMs() - this.#notedAtMs < noteMs) return;
+    this.#notedAtMs = clock.monotonicMs();
+    const seq = this.#consumed.at(await broker.depth(queue));
+    if (seq !== undefined) await noteConsumed(database, feed, seq);
   }
 
   /** A feed that was set back does not know which record it told of last: that is looked up, so that events stay the same. */
@@ -121,9 +187,4 @@ function cursorBefore(message: FeedMessage | undefined, events: readonly Telemet
 /** A line of the log, which the sequencer wrote. */
 function parseRecord(line: Buffer): AuditRecord {
   return JSON.parse(line.toString('utf8')) as AuditRecord;
-}
-
-/** Name of a feed's cursor. */
-export function cursorName(feed: Feed): string {
-  return `telemetry.${feed}`;
 }

@@ -27,12 +27,18 @@ export class TelemetryPublisher {
 
   /**
    * Publishes in order. `done` counts the messages from the first on that need not go again: the broker has them, or refused
-   * them for the last time, and those are in `refused`. `failure` says why the rest has to go again.
+   * them for the last time, and those are in `refused`. `failure` says why the rest has to go again; what is beyond the queue's `room`
+   * does too.
    */
-  async publish(messages: readonly FeedMessage[]): Promise<{ done: number; refused: Refused[]; failure?: AppError }> {
+  async publish(
+    messages: readonly FeedMessage[],
+    room = Number.POSITIVE_INFINITY,
+  ): Promise<{ done: number; refused: Refused[]; failure?: AppError }> {
     const settled = new Set(messages.map(keyOf).filter((key) => this.#settled.has(key)));
     this.#settled = settled;
-    const sent = messages.filter((message) => !settled.has(keyOf(message)));
+    const unsettled = messages.filter((message) => !settled.has(keyOf(message)));
+    const sent = unsettled.slice(0, room);
+    const unsent = unsettled[sent.length];
     const outcomes = await this.#broker.publish(sent.map(({ message }) => message));
     const refused: Refused[] = [];
     let failure: AppError | undefined;
@@ -50,7 +56,14 @@ export class TelemetryPublisher {
         done = messages.indexOf(message);
       }
     }
-    return failure === undefined ? { done, refused } : { done, refused, failure };
+    if (failure !== undefined) return { done, refused, failure };
+    if (unsent !== undefined) return { done: messages.indexOf(unsent), refused, failure: notTaken('queue_full') };
+    return { done, refused };
+  }
+
+  /** The broker has lost what it had: everything goes again. */
+  forget(): void {
+    this.#settled = new Set();
   }
 
   /** These are kept elsewhere now, and are not sent again when they come along with others. */

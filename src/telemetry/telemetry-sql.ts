@@ -31,6 +31,25 @@ export async function moveCursor(db: Queryable, term: number, name: string, curs
   });
 }
 
+/** What stands for the broker's memory; undefined before the feed is first published. */
+export async function readEpoch(db: Queryable, feed: string): Promise<string | undefined> {
+  const found = await db.query<{ epoch: string }>({
+    name: 'read_feed_epoch',
+    text: 'select epoch from feed_epochs where feed = $1',
+    values: [feed],
+  });
+  return found.rows[0]?.epoch;
+}
+
+export async function writeEpoch(db: Queryable, feed: string, epoch: string): Promise<void> {
+  await db.query({
+    name: 'write_feed_epoch',
+    text: `insert into feed_epochs (feed, epoch) values ($1, $2)
+           on conflict (feed) do update set epoch = excluded.epoch, since = now()`,
+    values: [feed, epoch],
+  });
+}
+
 export interface DeadEvent {
   feed: 'events' | 'batches';
   audit_seq: number;

@@ -2,8 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
+import type { Clock } from '../domain/clock.ts';
 import type { BootId } from '../domain/ids.ts';
 import type { Heartbeat, HeartbeatAnswer, HeldAttempt } from '../domain/node.ts';
+import { clockSkewS } from '../proof/manifest.ts';
 import type { ControlLink } from './control-link.ts';
 import type { ExecutionWorker } from './execution-worker.ts';
 import type { Journal } from './journal.ts';
@@ -11,7 +13,12 @@ import type { Receipts } from './receipts.ts';
 
 export interface HeartbeatsOptions {
   link: ControlLink;
-  credential: string;
+  clock: Clock;
+  /** The credential to use now. */
+  credential: () => string;
+  /** A request for another certificate, where one is due. */
+  renewal: () => Promise<string | undefined>;
+  manifestKids: () => string[];
   nodeId: string;
   bootId: BootId;
   intervalS: number;
@@ -23,6 +30,8 @@ export interface HeartbeatsOptions {
   configVersion: () => number;
   onAnswer: (answer: HeartbeatAnswer) => Promise<void>;
   onFailure: (error: unknown) => void;
+  /** The orchestrator's clock is so many seconds ahead of this one's, beyond what is borne; negative for behind. */
+  onClockOff: (offsetS: number) => void;
 }
 
 /** Owns the rhythm. A heartbeat that fails is made up for by the next; the lease bears several. */
@@ -32,6 +41,8 @@ export class Heartbeats {
   #beating: Promise<void> | undefined;
   #through = -1;
   #earlier = 0;
+  #isClockOff = false;
+  #clockOffsetS = 0;
 
   constructor(options: HeartbeatsOptions) {
     this.#options = options;
@@ -57,13 +68,17 @@ export class Heartbeats {
   }
 
   async #exchange({ withList, status }: { withList: boolean; status: Heartbeat['status'] }): Promise<void> {
-    const { link, credential, nodeId, receipts, worker, onAnswer } = this.#options;
-    const answer = await link.heartbeat(credential, nodeId, this.#compose(withList, status));
+    const { link, credential, nodeId, receipts, worker, clock, renewal, onAnswer } = this.#options;
+    const csr = await renewal();
+    const sentMs = clock.now();
+    const beat = { ...this.#compose(withList, status), ...(csr === undefined ? {} : { csr }) };
+    const answer = await link.heartbeat(credential(), nodeId, beat);
+    this.#compareClocks(answer, sentMs);
     await this.#acknowledge(answer);
     for (const { task_id, attempt } of answer.cancel ?? []) worker.cancel(task_id, attempt);
     await onAnswer(answer);
     if (answer.list_attempts === true && status === 'active') {
-      await link.heartbeat(credential, nodeId, this.#compose(true, status));
+      await link.heartbeat(credential(), nodeId, this.#compose(true, status));
     }
     // No progress since the last heartbeat means that something was dropped on the way.
     const earlier = this.#earlierReceipts();
@@ -74,6 +89,16 @@ export class Heartbeats {
       await receipts.resend(answer.receipts_through);
     }
     this.#through = answer.receipts_through;
+  }
+
+  /** A clock that is off makes a node refuse what others take for fresh: it says so, and goes on saying so in its metrics. */
+  #compareClocks({ time }: HeartbeatAnswer, sentMs: number): void {
+    if (time === undefined) return;
+    const offsetS = (Date.parse(time) - (sentMs + this.#options.clock.now()) / 2) / 1000;
+    const isOff = Math.abs(offsetS) > clockSkewS;
+    if (isOff && !this.#isClockOff) this.#options.onClockOff(Math.round(offsetS));
+    this.#isClockOff = isOff;
+    this.#clockOffsetS = Number(offsetS.toFixed(3));
   }
 
   /** Receipts of earlier boots that are not acknowledged yet. */
@@ -103,6 +128,7 @@ export class Heartbeats {
         memory: 1 - freemem() / totalmem(),
         load: loadavg()[0] ?? 0,
         slots_used: worker.busy,
+        clock_offset_s: this.#clockOffsetS,
       },
       slots,
       capabilities,
@@ -114,6 +140,7 @@ export class Heartbeats {
       receipts_seq: receipts.seq,
       spooled_boots: [...earlier].map(([boot_id, seq]) => ({ boot_id, seq })),
       config_version: configVersion(),
+      manifest_kids: this.#options.manifestKids(),
     };
   }
 }

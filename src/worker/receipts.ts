@@ -4,7 +4,7 @@ import { newId, type BootId, type Jti } from '../domain/ids.ts';
 import type { Broker, OutgoingMessage } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
 import { encodeFrame } from '../domain/frame.ts';
-import { frameContentType, receiptMessage, receiptsQueue } from '../domain/queues.ts';
+import { frameContentType, receiptMessage, receiptsExchange, receiptsQueue } from '../domain/queues.ts';
 import type { Signer } from '../domain/signer.ts';
 import type { CanonicalValue } from '../proof/canonical-json.ts';
 import { CompactJwsGenerator } from '../proof/jws.ts';
@@ -130,7 +130,7 @@ export class Receipts {
 
 function toMessage({ body, jti }: SpooledReceipt): OutgoingMessage {
   return {
-    exchange: '',
+    exchange: receiptsExchange,
     routingKey: receiptsQueue,
     body,
     messageId: jti,

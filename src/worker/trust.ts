@@ -1,9 +1,10 @@
-/** Whom a node believes: pinned when it joined, and widened only by the orchestrator that it authenticates to. */
+/** Whom a node believes: pinned when it joined, and widened only by what the log proves. */
 
 import type { NodeTrust } from '../domain/node.ts';
 import type { Clock } from '../domain/clock.ts';
+import { verifyKeyProof } from '../proof/key-proof.ts';
 import { importPublicKey, type PublicKey } from '../proof/public-key.ts';
-import { ProofError } from '../proof/proof-error.ts';
+import { ProofError, prove } from '../proof/proof-error.ts';
 
 /** The log's origin, and the manifest keys that are trusted now. */
 export interface Trust {
@@ -11,19 +12,70 @@ export interface Trust {
   findKey: (kid: string) => PublicKey | undefined;
 }
 
-/** Reads a trust set. A key whose thumbprint is not its kid is refused; a retired key is not found. */
-export function readTrust(trust: NodeTrust, clock: Clock): Trust {
-  const keys = new Map<string, { key: PublicKey; untilMs: number }>();
-  for (const { kid, jwk, until } of trust.manifest_keys) {
-    const key = importPublicKey(jwk);
-    if (key.kid !== kid) throw new ProofError('bad_key', 'a key under another thumbprint than its own');
-    keys.set(kid, { key, untilMs: until === null ? Infinity : Date.parse(until) });
+/** Invariant: a key is here because the join gave it, or because a record under the pinned log key trusts it; a retired key stays retired. */
+export class PinnedTrust implements Trust {
+  readonly #clock: Clock;
+  readonly #vkey: string;
+  readonly #keys = new Map<string, { key: PublicKey; until: string | null }>();
+  readonly origin: string;
+
+  /** Reads the trust set that was kept. Throws a ProofError for a key whose thumbprint is not its kid. */
+  constructor({ origin, vkey, manifest_keys }: NodeTrust, clock: Clock) {
+    this.#clock = clock;
+    this.#vkey = vkey;
+    this.origin = origin;
+    for (const { kid, jwk, until } of manifest_keys) {
+      const key = importPublicKey(jwk);
+      prove(key.kid === kid, 'bad_key', 'a key under another thumbprint than its own');
+      this.#keys.set(kid, { key, until });
+    }
   }
-  return {
-    origin: trust.origin,
-    findKey: (kid) => {
-      const found = keys.get(kid);
-      return found !== undefined && clock.now() < found.untilMs ? found.key : undefined;
-    },
+
+  /** Thumbprints of all keys that are known, retired ones included. */
+  get kids(): string[] {
+    return [...this.#keys.keys()];
+  }
+
+  /** As it is kept. */
+  get value(): NodeTrust {
+    const manifest_keys = [...this.#keys].map(([kid, { key, until }]) => ({ kid, jwk: { ...key.jwk }, until }));
+    return { origin: this.origin, vkey: this.#vkey, manifest_keys };
+  }
+
+  readonly findKey = (kid: string): PublicKey | undefined => {
+    const found = this.#keys.get(kid);
+    if (found === undefined) return undefined;
+    return found.until === null || this.#clock.now() < Date.parse(found.until) ? found.key : undefined;
   };
+
+  /**
+   * Takes what an orchestrator tells: new keys with their proofs, and retirements. Answers whether anything changed, and the reasons
+   * why keys were not taken; whoever tells may be lying.
+   */
+  widen(told: NodeTrust): { isChanged: boolean; refused: string[] } {
+    const outcome = { isChanged: false, refused: [] as string[] };
+    if (told.origin !== this.origin || told.vkey !== this.#vkey) return { ...outcome, refused: ['other_log'] };
+    for (const { kid, until, proof } of told.manifest_keys) {
+      try {
+        if (this.#takeKey(kid, until, proof)) outcome.isChanged = true;
+      } catch (error) {
+        if (!(error instanceof ProofError)) throw error;
+        outcome.refused.push(error.code);
+      }
+    }
+    return outcome;
+  }
+
+  #takeKey(kid: string, until: string | null, proof: string | undefined): boolean {
+    const known = this.#keys.get(kid);
+    if (known !== undefined) {
+      if (known.until !== null || until === null) return false;
+      this.#keys.set(kid, { ...known, until });
+      return true;
+    }
+    const { key, use } = verifyKeyProof(proof ?? '', this.#vkey);
+    prove(key.kid === kid && use === 'manifest', 'bad_key', 'the proof is about another key');
+    this.#keys.set(kid, { key, until });
+    return true;
+  }
 }

@@ -5,57 +5,63 @@ import { join } from 'node:path';
 import type { Broker, Consumer, Delivery } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/error.ts';
+import type { BrokerAccess } from '../domain/node.ts';
 import { newId, type BootId, type Jti } from '../domain/ids.ts';
 import type { HeartbeatAnswer } from '../domain/node.ts';
-import { frameContentType, receiptsQueue, refusalMessage } from '../domain/queues.ts';
+import { frameContentType, receiptsExchange, receiptsQueue, refusalMessage } from '../domain/queues.ts';
 import type { Scope } from '../domain/scope.ts';
-import type { Signer } from '../domain/signer.ts';
 import { sha256Hex } from '../proof/hash.ts';
 import { CompactJwsGenerator } from '../proof/jws.ts';
 import { ProofError } from '../proof/proof-error.ts';
-import type { Catalog } from '../tools/catalog.ts';
-import type { ControlLink } from './control-link.ts';
+import { BrokerCertificate } from './broker-certificate.ts';
 import { ExecutionWorker, withoutRun } from './execution-worker.ts';
 import { Heartbeats } from './heartbeats.ts';
-import { readIdentity, writeIdentity, type Identity } from './identity.ts';
+import { IdentityFile, type Identity } from './identity.ts';
 import { openManifest, type AcceptedOrder, type IntakeContext, type OpenManifest } from './intake.ts';
+import { capabilitiesOf, joinFleet, type JoinOptions } from './join.ts';
 import { Journal } from './journal.ts';
 import { Receipts } from './receipts.ts';
 import { resumeOrders } from './resume.ts';
-import { readTrust, type Trust } from './trust.ts';
+import { PinnedTrust } from './trust.ts';
 
 /** Manifests out with the node at most; each is up to 500 orders. */
 const prefetch = 8;
 const consumeAgainMs = 1000;
 const tidyMs = 30_000;
 
-export interface WorkerNodeOptions {
-  dataDir: string;
-  broker: Broker;
-  signer: Signer;
-  catalog: Catalog;
+/** What a node reaches its broker with. */
+export interface NodeBrokerAccess extends BrokerAccess {
+  nodeId: string;
+  /** The present certificate; asked for before each connection, since it is renewed. */
+  certificate: () => Identity['certificate'];
+}
+
+export interface WorkerNodeOptions extends JoinOptions {
   clock: Clock;
-  link: ControlLink;
-  name: string;
-  labels: Record<string, string>;
-  slots: number;
-  /** Asked for a join token where the node has not joined yet. */
-  joinToken: () => Promise<string>;
-  /** One line for the log: what happened, with ids and codes only. */
-  log: (event: string, fields: Record<string, string | number>) => void;
-  /** The node cannot go on: its journal cannot be written. */
+  /** Connects to the broker, once, when the node knows who it is. The node closes it. */
+  connectBroker: (access: NodeBrokerAccess) => Promise<Broker>;
+  /** The node cannot go on: its journal cannot be written, or it was shut out of the fleet. */
   onFatal: (error: unknown) => void;
+}
+
+interface NodeParts {
+  broker: Broker;
+  identity: IdentityFile;
+  certificate: BrokerCertificate;
+  journal: Journal;
 }
 
 export class WorkerNode {
   readonly #options: WorkerNodeOptions;
-  readonly #identity: Identity;
+  readonly #broker: Broker;
+  readonly #identity: IdentityFile;
+  readonly #certificate: BrokerCertificate;
+  readonly #trust: PinnedTrust;
   readonly #journal: Journal;
   readonly #receipts: Receipts;
   readonly #worker: ExecutionWorker;
   readonly #heartbeats: Heartbeats;
   readonly #refusals: CompactJwsGenerator;
-  #trust: Trust;
   #scopes: ReadonlyMap<string, Scope>;
   #configVersion: number;
   #consumer: Consumer | undefined;
@@ -64,17 +70,20 @@ export class WorkerNode {
   #isStopping = false;
   #tidyTimer: NodeJS.Timeout | undefined;
 
-  private constructor(options: WorkerNodeOptions, identity: Identity, journal: Journal) {
+  private constructor(options: WorkerNodeOptions, parts: NodeParts) {
+    const { broker, identity, certificate, journal } = parts;
     this.#options = options;
+    this.#broker = broker;
     this.#identity = identity;
+    this.#certificate = certificate;
     this.#journal = journal;
-    this.#trust = readTrust(identity.trust, options.clock);
-    this.#scopes = byName(identity.config.scopes);
-    this.#configVersion = identity.config_version;
+    this.#trust = new PinnedTrust(identity.value.trust, options.clock);
+    this.#scopes = byName(identity.value.config.scopes);
+    this.#configVersion = identity.value.config_version;
     this.#refusals = new CompactJwsGenerator(options.signer, 'writ-refusal+jws');
-    const { broker, signer, clock, slots, catalog, link, onFatal } = options;
+    const { signer, clock, slots, catalog, link, onFatal } = options;
     const bootId = newId<BootId>();
-    const nodeId = identity.node_id;
+    const nodeId = this.nodeId;
     this.#receipts = new Receipts({ nodeId, bootId, broker, signer, journal, clock, onFailure: onFatal });
     this.#worker = new ExecutionWorker({
       slots,
@@ -87,11 +96,11 @@ export class WorkerNode {
       onFailure: onFatal,
     });
     this.#heartbeats = new Heartbeats({
-      link,
-      credential: identity.credential,
-      nodeId,
-      bootId,
-      intervalS: identity.heartbeat_interval_s,
+      ...{ link, clock, nodeId, bootId },
+      credential: () => identity.value.credential,
+      renewal: () => certificate.renewal(),
+      manifestKids: () => this.#trust.kids,
+      intervalS: identity.value.heartbeat_interval_s,
       slots,
       capabilities: capabilitiesOf(catalog),
       journal,
@@ -101,6 +110,10 @@ export class WorkerNode {
       onAnswer: (answer) => this.#takeAnswer(answer),
       onFailure: (error) => {
         options.log('heartbeat.failed', { reason: error instanceof Error ? error.message : 'unknown' });
+        if (error instanceof AppError && error.code === 'forbidden') onFatal(error);
+      },
+      onClockOff: (offset_s) => {
+        options.log('clock.off', { offset_s });
       },
     });
   }
@@ -108,20 +121,30 @@ export class WorkerNode {
   /** Joins where that is still to be done, takes up what was in hand, and begins to take orders. */
   static async start(options: WorkerNodeOptions): Promise<WorkerNode> {
     await mkdir(join(options.dataDir, 'work'), { recursive: true, mode: 0o700 });
-    const identity = (await readIdentity(options.dataDir)) ?? (await joinFleet(options));
-    const node = new WorkerNode(options, identity, await Journal.open(options.dataDir));
+    const identity = (await IdentityFile.open(options.dataDir)) ?? (await joinFleet(options));
+    const certificate = new BrokerCertificate(identity.value, options.clock);
+    const { node_id: nodeId, broker: access } = identity.value;
+    const journal = await Journal.open(options.dataDir);
+    const broker = await options
+      .connectBroker({ ...access, nodeId, certificate: () => certificate.current })
+      .catch(async (error: unknown) => {
+        await journal.close();
+        throw error;
+      });
+    const node = new WorkerNode(options, { broker, identity, certificate, journal });
     try {
       await node.#begin();
     } catch (error) {
       await node.#worker.stop(0);
-      await node.#journal.close();
+      await broker.close();
+      await journal.close();
       throw error;
     }
     return node;
   }
 
   get nodeId(): string {
-    return this.#identity.node_id;
+    return this.#identity.value.node_id;
   }
 
   /** Takes no more, gives what runs `graceMs`, hands back the rest, and sends all receipts. */
@@ -135,6 +158,7 @@ export class WorkerNode {
     await this.#worker.stop(graceMs);
     await this.#receipts.drain();
     await this.#heartbeats.stop();
+    await this.#broker.close();
     await this.#journal.close();
   }
 
@@ -162,7 +186,7 @@ export class WorkerNode {
   async #consume(): Promise<void> {
     if (this.#isStopping) return;
     try {
-      this.#consumer = await this.#options.broker.consume(this.#identity.broker.queue, {
+      this.#consumer = await this.#broker.consume(this.#identity.value.broker.queue, {
         prefetch,
         onDeliveries: (deliveries) => {
           this.#arrived.push(...deliveries);
@@ -234,10 +258,10 @@ export class WorkerNode {
         reason,
       },
     ]);
-    await this.#options.broker
+    await this.#broker
       .publish([
         {
-          exchange: '',
+          exchange: receiptsExchange,
           routingKey: receiptsQueue,
           body: Buffer.from(jws, 'latin1'),
           messageId: newId<Jti>(),
@@ -249,36 +273,29 @@ export class WorkerNode {
   }
 
   async #takeAnswer(answer: HeartbeatAnswer): Promise<void> {
-    const { config, config_version, trust } = answer;
-    if (trust?.origin === this.#identity.trust.origin) this.#trust = readTrust(trust, this.#options.clock);
-    if (config === undefined) return;
-    this.#scopes = byName(config.scopes);
-    this.#configVersion = config_version;
-    await writeIdentity(this.#options.dataDir, { ...this.#identity, config, config_version });
+    const { config, config_version, trust, credential } = answer;
+    const change: Partial<Identity> = {};
+    if (trust !== undefined) {
+      const { isChanged, refused } = this.#trust.widen(trust);
+      for (const reason of refused) this.#options.log('key.refused', { reason });
+      if (isChanged) change.trust = this.#trust.value;
+    }
+    if (config !== undefined) {
+      this.#scopes = byName(config.scopes);
+      this.#configVersion = config_version;
+      Object.assign(change, { config, config_version });
+    }
+    const certificate = answer.certificate === undefined ? undefined : this.#certificate.take(answer.certificate);
+    if (certificate !== undefined) change.certificate = certificate;
+    // On disk before it is used: the one before is good until then, and shuts the node out after.
+    if (credential !== undefined) change.credential = credential;
+    if (Object.keys(change).length > 0) await this.#identity.update(change);
   }
 
   #context(): IntakeContext {
     const { catalog, clock } = this.#options;
     return { nodeId: this.nodeId, trust: this.#trust, journal: this.#journal, catalog, scopes: this.#scopes, clock };
   }
-}
-
-async function joinFleet(options: WorkerNodeOptions): Promise<Identity> {
-  const { jwk } = options.signer;
-  if (jwk.kty !== 'OKP') throw new Error('the key of a node is an Ed25519 key');
-  const answer = await options.link.join(await options.joinToken(), {
-    config: { listen_addr: '', capabilities: capabilitiesOf(options.catalog) },
-    name: options.name,
-    labels: options.labels,
-    slots: options.slots,
-    receipt_key: jwk,
-  });
-  await writeIdentity(options.dataDir, answer);
-  return answer;
-}
-
-function capabilitiesOf(catalog: Catalog): { tool: string; digest: string }[] {
-  return [...catalog.tools.values()].map(({ tool, digest }) => ({ tool, digest }));
 }
 
 function byName(scopes: readonly Scope[]): ReadonlyMap<string, Scope> {

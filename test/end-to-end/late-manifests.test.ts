@@ -9,7 +9,6 @@ import type { OutgoingMessage } from '../../src/domain/broker.ts';
 import { decodeFrame, encodeFrame } from '../../src/domain/frame.ts';
 import { newId, type Jti } from '../../src/domain/ids.ts';
 import type { Principal } from '../../src/domain/principal.ts';
-import { openLocalSigner } from '../../src/platform/keys/local-signer.ts';
 import type { CanonicalValue } from '../../src/proof/canonical-json.ts';
 import { CompactJwsGenerator } from '../../src/proof/jws.ts';
 import { manifestLifetimeS, type ManifestPayload } from '../../src/proof/manifest.ts';
@@ -52,7 +51,7 @@ describe('manifests that come later than they should', function () {
 
   /** Sends it to its node's queue; the reason of the one record that tells of its refusal. */
   async function refusalOf(message: OutgoingMessage): Promise<unknown> {
-    await rig.server.connect().publish([message]);
+    await (await rig.connect()).publish([message]);
     const { rows } = await eventually(async () => {
       const found = await rig.database.query<{ reason: string }>(
         `select convert_from(line, 'UTF8')::jsonb ->> 'reason' as reason from audit_log where type = 'manifest.refuse'`,
@@ -82,7 +81,7 @@ describe('manifests that come later than they should', function () {
     const iat = Math.floor(Date.now() / 1000) - manifestLifetimeS - 31;
     const late = { ...signed, jti: newId<Jti>(), iat, nbf: iat, exp: iat + manifestLifetimeS };
     late.orders = late.orders.map((order) => ({ ...order, attempt: order.attempt + 1 }));
-    const key = await openLocalSigner({ path: join(rig.folder, 'manifest.key'), algorithm: 'ES256', create: false });
+    const key = rig.orchestrator.manifestKeys.signer;
     const [expired = ''] = await new CompactJwsGenerator(key, 'writ-manifest+jws').generate([
       late as unknown as CanonicalValue,
     ]);
@@ -93,7 +92,7 @@ describe('manifests that come later than they should', function () {
     const node = await rig.addNode('alpha');
     const message = await runOnce();
     await node.stop(0);
-    await rig.server.connect().publish([{ ...message, expirationMs: 1 }]);
+    await (await rig.connect()).publish([{ ...message, expirationMs: 1 }]);
     await eventually(async () => ((await rig.broker.depth(message.routingKey)) === 0 ? true : undefined));
   });
 });

@@ -1,31 +1,35 @@
-/** An orchestrator and nodes on embedded parts, in one process, for end-to-end tests. */
+/** An orchestrator and nodes in one process, on embedded or real parts, for end-to-end tests. */
 
 import { mkdtemp, mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { RabbitMqService } from '../../scripts/services/rabbitmq.ts';
 import { generateApiKey, parseApiKey } from '../../src/aaa/api-key.ts';
 import { closeRoles } from '../../src/aaa/roles.ts';
 import { insertToken } from '../../src/aaa/token-sql.ts';
+import { brokerAuthOf } from '../../src/app/broker-auth.ts';
 import { composeOrchestrator, type Orchestrator } from '../../src/app/orchestrator.ts';
 import type { Broker, Consumer } from '../../src/domain/broker.ts';
 import { AppError } from '../../src/domain/error.ts';
 import { systemClock } from '../../src/domain/clock.ts';
 import { newId, type TokenId } from '../../src/domain/ids.ts';
 import type { Principal } from '../../src/domain/principal.ts';
-import type { Signer } from '../../src/domain/signer.ts';
-import { InProcessBrokerServer } from '../../src/platform/broker/in-process.ts';
-import { openLocalMark } from '../../src/platform/keys/local-mark.ts';
+import type { Signer, SigningKey } from '../../src/domain/signer.ts';
 import { openLocalSigner } from '../../src/platform/keys/local-signer.ts';
 import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import { loadCatalog } from '../../src/tools/catalog.ts';
+import type { ControlLink } from '../../src/worker/control-link.ts';
 import { WorkerNode } from '../../src/worker/worker-node.ts';
 import type { TelemetryEvent } from '../../src/domain/event.ts';
+import { createBrokerAuthDoor, type BrokerAuthDoor } from '../../src/doors/http/broker-auth.ts';
 import type { CommandContext } from '../../src/tasks/command.ts';
 import { checkInvariants, type Findings } from '../support/invariants.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { eventually } from './eventually.ts';
+import type { Parts } from './part-set.ts';
+import { openParts } from './parts.ts';
 
 const catalogDir = fileURLToPath(new URL('../../tools', import.meta.url));
 
@@ -35,11 +39,17 @@ export interface Rig {
   /** As the owner of the tables. */
   url: string;
   folder: string;
-  server: InProcessBrokerServer;
   broker: Broker;
+  manifestKey: SigningKey;
+  /** Another connection with the rights of an orchestrator: what somebody could do who has them. Closed with the rig. */
+  connect(): Promise<Broker>;
+  /** A connection of a consumer of telemetry. Closed with the rig. */
+  connectConsumer(): Promise<Broker>;
+  /** Ends a connection without goodbye. */
+  sever(broker: Broker): Promise<void>;
   nodes: WorkerNode[];
   log: { level: string; event: string; fields: Record<string, unknown> | undefined }[];
-  addNode(name: string, options?: { slots?: number; dataDir?: string }): Promise<WorkerNode>;
+  addNode(name: string, options?: NodeOptions): Promise<WorkerNode>;
   /** Nothing of the node's gets through any more, nor to it, until the answer is called. */
   cutOff(node: WorkerNode): () => void;
   /** As `cutOff`, for good: its data folder can be given to a new node. */
@@ -63,6 +73,14 @@ export interface Rig {
   stop(): Promise<void>;
 }
 
+export interface NodeOptions {
+  slots?: number;
+  dataDir?: string;
+  /** Put between the node and its orchestrator. */
+  wrapLink?: (link: ControlLink) => ControlLink;
+  onFatal?: (error: unknown) => void;
+}
+
 export interface RigOptions {
   flags?: Parameters<typeof loadSettings>[0] extends infer T
     ? NonNullable<T> extends { flags?: infer F }
@@ -74,6 +92,8 @@ export interface RigOptions {
   telemetryQueueMaxLength?: number;
   /** Longest message that the broker takes. */
   messageMaxBytes?: number;
+  /** Real parts, whatever the others run on. */
+  real?: { rabbitMq: RabbitMqService; vhost: string };
   /** Put between the orchestrator and its signer of manifests. */
   wrapSigner?: (signer: Signer) => Signer;
   /** Put between the orchestrator and its broker. */
@@ -86,8 +106,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const database = createPool({ url: testDatabase.url, max: 10, role: 'writ_service' });
   const folder = await mkdtemp(join(tmpdir(), 'writ-rig-'));
   const { telemetryQueueMaxLength, messageMaxBytes, wrapSigner = same, wrapBroker = same } = options;
-  const server = new InProcessBrokerServer(messageMaxBytes === undefined ? {} : { messageMaxBytes });
-  const broker = server.connect();
+  const parts = await openParts({
+    folder,
+    ...(messageMaxBytes === undefined ? {} : { messageMaxBytes }),
+    ...options.real,
+  });
+  const broker = await parts.connect();
+  const connections = [broker];
   const { settings } = loadSettings({
     environment: {},
     flags: { heartbeat_interval_s: 1, mark_dir: join(folder, 'marks'), ...options.flags },
@@ -97,11 +122,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const orchestrator = await composeOrchestrator({
     database,
     broker: wrapBroker(broker),
-    logSigner: await openLocalSigner({ path: join(folder, 'log.key'), algorithm: 'EdDSA', create: true }),
-    manifestSigner: wrapSigner(
-      await openLocalSigner({ path: join(folder, 'manifest.key'), algorithm: 'ES256', create: true }),
-    ),
-    openMark: (origin) => openLocalMark({ directory: settings.mark_dir, origin }),
+    ...parts,
+    manifestKey: wrapKey(parts.manifestKey, wrapSigner),
     catalog,
     clock: systemClock,
     log: (level, event, fields) => log.push({ level, event, fields }),
@@ -109,24 +131,39 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     onTasksEnded: () => undefined,
     ...(telemetryQueueMaxLength === undefined ? {} : { telemetryQueueMaxLength }),
   });
+  const auth = await openNodeAuth(parts, orchestrator);
   await orchestrator.engine.start();
   const nodes: WorkerNode[] = [];
   const events: TelemetryEvent[] = [];
+  const connected = async (connecting: Promise<Broker>): Promise<Broker> => {
+    const connection = await connecting;
+    connections.push(connection);
+    return connection;
+  };
+  let telemetryConnection: Broker | undefined;
   const consumeTelemetry = async (): Promise<Consumer> => {
-    const consumer = await server.connect().consume(settings.telemetry_queue, {
+    telemetryConnection ??= await connected(parts.connectConsumer());
+    const consumer = await telemetryConnection.consume(settings.telemetry_queue, {
       prefetch: 100,
       onDeliveries: (deliveries) => {
         for (const { body } of deliveries) events.push(JSON.parse(Buffer.from(body).toString()) as TelemetryEvent);
         consumer.ack(deliveries);
       },
-      onCancelled: () => undefined,
+      // As a consumer of its own would: it begins anew when the broker is back.
+      onCancelled: () => {
+        void eventually(async () => (telemetryConsumer = await consumeTelemetry().catch(() => undefined)), 120_000);
+      },
     });
     return consumer;
   };
-  let telemetryConsumer = await consumeTelemetry();
+  let telemetryConsumer: Consumer | undefined = await consumeTelemetry();
   const wires = new Map<WorkerNode, Wire>();
   const rig: Rig = {
-    ...{ orchestrator, database, url: testDatabase.url, folder, server, broker, nodes, log, events },
+    ...{ orchestrator, database, url: testDatabase.url, folder, broker, nodes, log, events },
+    manifestKey: parts.manifestKey,
+    connect: () => connected(parts.connect()),
+    connectConsumer: () => connected(parts.connectConsumer()),
+    sever: (connection) => parts.sever(connection),
     commands: {
       ...{ database, audit: orchestrator.audit, clock: systemClock, priorityMs: 60_000 },
       onEnded: (taskIds) => {
@@ -137,7 +174,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         orchestrator.engine.changed();
       },
     },
-    pauseTelemetry: () => telemetryConsumer.cancel(),
+    pauseTelemetry: async () => telemetryConsumer?.cancel(),
     resumeTelemetry: async () => {
       telemetryConsumer = await consumeTelemetry();
     },
@@ -152,28 +189,33 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       await eventually(async () => ((await broker.depth(settings.telemetry_queue)) === 0 ? true : undefined));
       return checkInvariants(database, events);
     },
-    addNode: async (name, { slots = 8, dataDir = join(folder, name) } = {}) => {
+    addNode: async (name, { slots = 8, dataDir = join(folder, name), wrapLink = same, onFatal } = {}) => {
       await mkdir(dataDir, { recursive: true });
       const wire: Wire = { isCut: false, isSwallowing: false, swallowed: 0 };
       const node = await WorkerNode.start({
         dataDir,
-        broker: wiredBroker(server.connect(), wire),
+        connectBroker: async (access) => wiredBroker(await parts.connectNode(access), wire),
+        wantsCertificate: parts.nodeAuthPort !== undefined,
         signer: await openLocalSigner({ path: join(dataDir, 'node.key'), algorithm: 'EdDSA', create: true }),
         catalog,
         clock: systemClock,
-        link: {
+        link: wrapLink({
           join: (token, request) => orchestrator.fleet.join(token, request, 'rig'),
           heartbeat: (credential, nodeId, beat) => {
             if (wire.isCut) throw new AppError('unavailable', 'cut off');
             return orchestrator.fleet.heartbeat(credential, nodeId, beat);
           },
-        },
+        }),
+        joinRetryS: 0.01,
         name,
         labels: {},
         slots,
         joinToken: () => makeToken(database, 'join', name, []),
         log: (event, fields) => log.push({ level: 'node', event, fields }),
-        onFatal: (error) => log.push({ level: 'fatal', event: 'node', fields: { error } }),
+        onFatal: (error) => {
+          log.push({ level: 'fatal', event: 'node', fields: { name, error } });
+          onFatal?.(error);
+        },
       });
       nodes.push(node);
       wires.set(node, wire);
@@ -223,7 +265,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     stop: async () => {
       await Promise.all(nodes.map((node) => node.stop(0).catch(() => undefined)));
       await orchestrator.engine.stop();
-      server.close();
+      await Promise.all(connections.map((connection) => connection.close()));
+      await auth?.close();
+      await parts.stop();
       await database.close();
       await testDatabase.drop();
       await rm(folder, { recursive: true, force: true });
@@ -234,6 +278,29 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
 
 function same<T>(value: T): T {
   return value;
+}
+
+/** Answers RabbitMQ about the rig's nodes. */
+async function openNodeAuth(
+  { nodeAuthPort, vhost }: Parts,
+  orchestrator: Orchestrator,
+): Promise<BrokerAuthDoor | undefined> {
+  if (nodeAuthPort === undefined || vhost === undefined) return undefined;
+  const door = createBrokerAuthDoor({
+    listen: { host: '127.0.0.1', port: nodeAuthPort },
+    ...brokerAuthOf(orchestrator, vhost),
+  });
+  await door.listen();
+  return door;
+}
+
+function wrapKey(key: SigningKey, wrap: (signer: Signer) => Signer): SigningKey {
+  return {
+    versions: () => key.versions(),
+    signer: async (version) => wrap(await key.signer(version)),
+    rotate: () => key.rotate(),
+    retireBefore: (version) => key.retireBefore(version),
+  };
 }
 
 /** What a test does to the connections of a node. */

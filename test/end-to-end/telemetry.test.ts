@@ -38,7 +38,7 @@ describe('telemetry on its way to consumers', function () {
     prefetch: number,
     take: (deliveries: Delivery[], consumer: Consumer) => void,
   ): Promise<{ connection: Broker; consumer: Consumer }> {
-    const connection = rig.server.connect();
+    const connection = await rig.connectConsumer();
     const consumer = await connection.consume(queue, {
       prefetch,
       onDeliveries: (deliveries) => {
@@ -91,7 +91,7 @@ describe('telemetry on its way to consumers', function () {
     });
     await rig.submit(operator, noops(30));
     await eventually(() => (acknowledged >= 27 ? true : undefined));
-    rig.server.sever(first.connection);
+    await rig.sever(first.connection);
     await rig.submit(operator, noops(30));
     await rig.settled();
     await rig.resumeTelemetry();

@@ -10,10 +10,12 @@ import type { Signer } from '../../src/domain/signer.ts';
 import type { RecordDraft } from '../../src/ledger/audit-logger.ts';
 import { Checkpointer, type CheckpointerOptions } from '../../src/ledger/checkpointer.ts';
 import { readHead } from '../../src/ledger/log-sql.ts';
+import { ManifestKeys } from '../../src/ledger/manifest-keys.ts';
 import { openLog, openOrigin, type OpenLog } from '../../src/ledger/open-log.ts';
 import { Sequencer, type Sequenced } from '../../src/ledger/sequencer.ts';
 import { openLocalMark } from '../../src/platform/keys/local-mark.ts';
 import { openLocalSigner } from '../../src/platform/keys/local-signer.ts';
+import { openLocalSigningKey } from '../../src/platform/keys/local-signing-key.ts';
 import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
@@ -53,13 +55,10 @@ export async function startTestLog(): Promise<TestLog> {
   const owner = createPool({ url, max: 2 });
   const folder = await mkdtemp(join(tmpdir(), 'writ-ledger-'));
   const signer = await openLocalSigner({ path: join(folder, 'log.key'), algorithm: 'EdDSA', create: true });
-  const manifestSigner = await openLocalSigner({
-    path: join(folder, 'manifest.key'),
-    algorithm: 'ES256',
-    create: true,
-  });
+  const key = await openLocalSigningKey({ path: join(folder, 'manifest.pem'), algorithm: 'ES256', create: true });
   const origin = await openOrigin(database, 'test.example');
-  const opened = await openLog({ database, origin, logSigner: signer, manifestSigner, clock: systemClock });
+  const opened = await openLog({ database, origin, logSigner: signer, clock: systemClock });
+  await ManifestKeys.open({ database, audit: opened.audit, key, clock: systemClock, activationS: 0 });
   const mark = await openLocalMark({ directory: join(folder, 'marks'), origin });
   const log: TestLog = {
     ...opened,

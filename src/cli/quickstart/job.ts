@@ -6,7 +6,8 @@ import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Scope } from '../../domain/scope.ts';
 import type { Submission } from '../../domain/task.ts';
-import { installed, type Dev } from '../../app/dev.ts';
+import type { Dev } from '../../app/dev.ts';
+import { installed } from '../../app/installed.ts';
 
 /** Files that get a task each; the others share one. */
 const singleFiles = 24;

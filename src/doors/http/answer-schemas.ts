@@ -199,6 +199,17 @@ export const scopeMembers = z.object({
 });
 export const scopeList = z.object({ scopes: z.array(scopeMembers) });
 
+export const key = z.object({
+  kid: z.string().describe('RFC 7638 thumbprint'),
+  version: z.int(),
+  trusted_from: z.iso.datetime(),
+  signs_from: z.iso.datetime(),
+  trusted_until: z.iso.datetime().nullable(),
+  state: z.enum(['next', 'signs', 'former', 'retired']),
+});
+
+export const keyList = z.object({ keys: z.array(key) });
+
 export const nodeList = z.object({
   nodes: z.array(
     z.object({

@@ -3,6 +3,7 @@
 import express, { type Express, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { AppError } from '../../domain/error.ts';
+import { tellAnswered, type OnAnswered } from './answered.ts';
 import { callContext } from './bearer.ts';
 import { errorHandler, type OnFailure } from './errors.ts';
 import { RateLimiter, type RateLimits } from './rate-limit.ts';
@@ -20,6 +21,8 @@ export interface ApplicationOptions {
   /** Aborts when the door closes. */
   closing: AbortSignal;
   onFailure: OnFailure;
+  /** Told of each call that ended; absent where nobody wants to know. */
+  onAnswered?: OnAnswered | undefined;
 }
 
 export function createApplication(options: ApplicationOptions): Express {
@@ -32,6 +35,9 @@ export function createApplication(options: ApplicationOptions): Express {
   application.disable('etag');
   application.set('query parser', false);
   application.set('trust proxy', trustedProxies.length === 0 ? false : [...trustedProxies]);
+  if (options.onAnswered !== undefined) {
+    application.use(tellAnswered(options.onAnswered, options.routes, services.clock));
+  }
   application.use(async (request, response, next) => {
     assignRequestId(request, response);
     // Helmet works through its headers at once: it needs no turn of its own.

@@ -43,11 +43,16 @@ export function createRouter(routes: readonly Route[], options: RouterOptions): 
   for (const one of routes) byPath.set(one.path, [...(byPath.get(one.path) ?? []), one]);
   const guards = { principal: authenticate(options), token: [requireToken(options)], none: [] };
   for (const [path, declared] of byPath) {
-    const place = router.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
+    const place = router.route(routerPath(path));
     for (const one of declared) place[one.method](...guards[guardOf(one.access)], serve(one, options));
     place.all(refuseMethod(declared.map(({ method }) => method.toUpperCase())));
   }
   return router;
+}
+
+/** A path of the table as Express writes it. */
+export function routerPath(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
 /** Which guard stands before a route. */

@@ -3,6 +3,7 @@
 import { createServer as createHttpServer, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { OnAnswered } from './answered.ts';
 import { createApplication } from './application.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { routeTable } from './routes/table.ts';
@@ -19,8 +20,9 @@ export interface ListenAddress {
 
 export interface HttpDoorOptions {
   services: HttpServices;
-  listen: ListenAddress;
-  /** A second listener over TLS 1.2 or later; PEM. */
+  /** A listener without TLS. */
+  listen?: ListenAddress;
+  /** A listener over TLS 1.2 or later; PEM. */
   tls?: ListenAddress & { key: string; cert: string };
   /** Of the program, for the documents. */
   version: string;
@@ -28,6 +30,8 @@ export interface HttpDoorOptions {
   trustedProxies?: readonly string[];
   /** Told of failures whose cause callers do not see; for the log. */
   onFailure: OnFailure;
+  /** Told of each call that ended, for metrics. */
+  onAnswered?: OnAnswered;
   /** Calls in progress get so long when the door closes. Default 5 s. */
   closeGraceMs?: number;
 }
@@ -38,7 +42,7 @@ export interface HttpDoor {
   /** Takes no more calls, lets those in progress end, wakes those that wait. Calling it twice does nothing. */
   close(): Promise<void>;
   /** Where it listens, with the real ports; undefined before `listen`. */
-  address(): { url: string; tlsUrl: string | undefined } | undefined;
+  address(): { url: string | undefined; tlsUrl: string | undefined } | undefined;
   readonly routes: readonly Route[];
 }
 
@@ -70,8 +74,9 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     trustedProxies: options.trustedProxies ?? [],
     closing: closing.signal,
     onFailure: options.onFailure,
+    onAnswered: options.onAnswered,
   });
-  const plain = withLimits(createHttpServer(limits, application));
+  const plain = options.listen === undefined ? undefined : withLimits(createHttpServer(limits, application));
   const secure =
     tls === undefined
       ? undefined
@@ -82,22 +87,23 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     closing.abort();
     services.changes.notifyAll();
     await Promise.all(
-      [plain, ...(secure === undefined ? [] : [secure])].map((server) =>
-        closeServer(server, options.closeGraceMs ?? 5000),
-      ),
+      [plain, secure].map(async (server) => {
+        if (server !== undefined) await closeServer(server, options.closeGraceMs ?? 5000);
+      }),
     );
   }
 
   return {
     routes,
     listen: async () => {
-      await listen(plain, options.listen);
+      if (plain !== undefined && options.listen !== undefined) await listen(plain, options.listen);
       if (secure !== undefined && tls !== undefined) await listen(secure, tls);
     },
     close: () => (closed ??= close()),
     address: () => {
       const url = urlOf('http', plain);
-      return url === undefined ? undefined : { url, tlsUrl: secure === undefined ? undefined : urlOf('https', secure) };
+      const tlsUrl = urlOf('https', secure);
+      return url === undefined && tlsUrl === undefined ? undefined : { url, tlsUrl };
     },
   };
 }
@@ -147,8 +153,8 @@ async function closeServer(server: Server, graceMs: number): Promise<void> {
   clearTimeout(cut);
 }
 
-function urlOf(scheme: string, server: Server): string | undefined {
-  const address = server.address() as AddressInfo | null;
+function urlOf(scheme: string, server: Server | undefined): string | undefined {
+  const address = (server?.address() ?? null) as AddressInfo | null;
   if (address === null) return undefined;
   const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return `${scheme}://${host}:${address.port.toString()}`;

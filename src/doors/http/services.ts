@@ -4,6 +4,7 @@ import type { AAAServiceAdapter, CallContext } from '../../aaa/aaa-service-adapt
 import type { ScopeStore } from '../../aaa/scope-store.ts';
 import type { Clock } from '../../domain/clock.ts';
 import type { AuditLogger } from '../../ledger/audit-logger.ts';
+import type { ManifestKeys } from '../../ledger/manifest-keys.ts';
 import type { Database } from '../../platform/postgres/pool.ts';
 import type { CommandContext } from '../../tasks/command.ts';
 import type { SystemState } from '../../tasks/explain.ts';
@@ -53,6 +54,7 @@ export interface HttpServices {
   isAuditLogPublic: boolean;
   fleet: FleetService;
   deadEvents: DeadEvents;
+  manifestKeys: Pick<ManifestKeys, 'list' | 'rotate'>;
   system: () => SystemState;
   /** Fails `unavailable` where nothing may be changed now; without it, everything may. */
   assertWritable: () => void;

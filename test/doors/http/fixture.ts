@@ -99,6 +99,10 @@ export async function openDoor(options: DoorFixtureOptions = {}): Promise<DoorFi
     isAuditLogPublic: false,
     fleet: { register: refuseNode, heartbeat: refuseNode },
     assertWritable: () => undefined,
+    manifestKeys: {
+      list: () => Promise.resolve([]),
+      rotate: () => Promise.reject(new AppError('conflict', 'not here', { reason: 'rotation_pending' })),
+    },
     deadEvents: { list: () => Promise.resolve([]), resend: () => Promise.resolve({ sent: 0, refused: 0 }) },
     system: () => ({ signer_ok: true, broker_ok: true, fenced_reason: null, leading: true }),
     readiness: () => Promise.resolve({ ready: true, parts: { database: { ok: true } } }),

@@ -6,6 +6,7 @@ import { accessRoutes } from './access.ts';
 import { taskCommandRoutes } from './act-on-tasks.ts';
 import { auditLogRoutes } from './audit-log.ts';
 import { auditRecordRoutes } from './audit-records.ts';
+import { keyRoutes } from './keys.ts';
 import { nodeRoutes } from './nodes.ts';
 import { taskReadRoutes } from './read-tasks.ts';
 import { serviceRoutes } from './service.ts';
@@ -23,6 +24,7 @@ export function routeTable(services: HttpServices): Route[] {
     ...auditRecordRoutes(services),
     ...auditLogRoutes(services),
     ...accessRoutes(services),
+    ...keyRoutes(services),
     ...nodeRoutes(services),
     ...telemetryRoutes(services),
     ...serviceRoutes(services),

@@ -1,0 +1,81 @@
+/** Statements on the credentials of nodes. */
+
+import type { Queryable } from '../platform/postgres/pool.ts';
+
+/** Credentials of the next generation that are kept beside each other: as many answers may be lost. */
+const nextMax = 8;
+
+export interface LockedNode {
+  status: 'active' | 'unhealthy' | 'quarantined' | 'gone';
+  credential_sha256: Buffer;
+  generation: number;
+  boot_id: string | null;
+  promoted_s_ago: number;
+}
+
+/** The node, locked: decisions about its credentials go one after the other. */
+export async function lockNode(tx: Queryable, nodeId: string): Promise<LockedNode | undefined> {
+  const found = await tx.query<LockedNode>({
+    name: 'lock_node',
+    text: `select status, credential_sha256, generation, boot_id,
+                  extract(epoch from clock_timestamp() - promoted_at)::float8 as promoted_s_ago
+             from nodes where node_id = $1 for update`,
+    values: [nodeId],
+  });
+  return found.rows[0];
+}
+
+export async function findCredential(
+  tx: Queryable,
+  nodeId: string,
+  sha256: Buffer,
+): Promise<{ generation: number; expires_at: Date; is_expired: boolean } | undefined> {
+  const found = await tx.query<{ generation: number; expires_at: Date; is_expired: boolean }>({
+    name: 'find_node_credential',
+    text: `select generation, expires_at, expires_at <= now() as is_expired from node_credentials
+            where sha256 = $2 and node_id = $1`,
+    values: [nodeId, sha256],
+  });
+  return found.rows[0];
+}
+
+export async function insertCredential(
+  tx: Queryable,
+  credential: { sha256: Buffer; node_id: string; generation: number; lifetime_s: number },
+): Promise<void> {
+  await tx.query({
+    name: 'insert_node_credential',
+    text: `insert into node_credentials (sha256, node_id, generation, expires_at)
+           values ($1, $2, $3, now() + make_interval(secs => $4))`,
+    values: [credential.sha256, credential.node_id, credential.generation, credential.lifetime_s],
+  });
+}
+
+/** Forgets the oldest credentials of a generation, so that one more can be kept. */
+export async function forgetNext(tx: Queryable, nodeId: string, generation: number): Promise<void> {
+  await tx.query({
+    name: 'forget_next_credentials',
+    text: `delete from node_credentials where sha256 in (
+             select sha256 from node_credentials where node_id = $1 and generation = $2
+              order by issued_at desc, sha256 offset $3)`,
+    values: [nodeId, generation, nextMax - 1],
+  });
+}
+
+/** Makes a credential the current one. Others of its generation stay, so that their use shows. */
+export async function promoteCredential(tx: Queryable, nodeId: string, sha256: Buffer, expiresAt: Date): Promise<void> {
+  await tx.query({
+    name: 'promote_credential',
+    text: `update nodes set credential_sha256 = $2, generation = generation + 1, promoted_at = clock_timestamp(),
+                  credential_expires_at = $3 where node_id = $1`,
+    values: [nodeId, sha256, expiresAt],
+  });
+}
+
+export async function quarantine(tx: Queryable, nodeId: string): Promise<void> {
+  await tx.query({
+    name: 'quarantine_node',
+    text: `update nodes set status = 'quarantined', slots = 0 where node_id = $1`,
+    values: [nodeId],
+  });
+}

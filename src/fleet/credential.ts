@@ -1,0 +1,123 @@
+/** Credentials of nodes: handed out by heartbeats, one generation after the other, so that a copy of a node shows. */
+
+import { generateApiKey, parseApiKey } from '../aaa/api-key.ts';
+import { AppError } from '../domain/error.ts';
+import { nodeQueue } from '../domain/queues.ts';
+import type { Transaction } from '../platform/postgres/pool.ts';
+import type { FleetContext } from './fleet-context.ts';
+import {
+  forgetNext,
+  findCredential,
+  insertCredential,
+  lockNode,
+  promoteCredential,
+  quarantine,
+} from './credential-sql.ts';
+
+/** A call of the node itself may arrive late, with the credential that another call has replaced meanwhile. */
+const lateS = 60;
+
+export interface NewCredential {
+  text: string;
+  sha256: Buffer;
+}
+
+/** A credential that nobody has yet. */
+export function newCredential(): NewCredential {
+  const text = generateApiKey('node');
+  return { text, sha256: parseApiKey(text)?.sha256 ?? Buffer.alloc(0) };
+}
+
+/**
+ * Decides about a credential that is not the node's current one. The next generation's becomes the current one by its first use, and
+ * the others that were handed out with it end. One that was replaced before tells of two holders: the node is quarantined, unless it
+ * comes late from the same boot. Fails `unauthenticated` or `forbidden`; returns where the credential is the current one now.
+ */
+export async function takeCredential(
+  sha256: Buffer,
+  nodeId: string,
+  bootId: string,
+  context: FleetContext,
+): Promise<void> {
+  const verdict = await context.database.transaction(async (tx) => {
+    const node = await lockNode(tx, nodeId);
+    const credential = await findCredential(tx, nodeId, sha256);
+    if (node === undefined || credential === undefined) return 'unknown';
+    if (node.status === 'quarantined') return 'quarantined';
+    if (node.status === 'gone') return 'gone';
+    if (credential.is_expired) return 'expired';
+    if (node.credential_sha256.equals(sha256)) return 'current';
+    if (credential.generation === node.generation + 1) {
+      await promoteCredential(tx, nodeId, sha256, credential.expires_at);
+      return 'current';
+    }
+    const isLate = node.boot_id === bootId && node.promoted_s_ago < lateS;
+    if (isLate) return 'late';
+    await quarantineNode(tx, nodeId, context);
+    return 'cloned';
+  });
+  if (verdict === 'cloned') await leaveBroker(nodeId, context);
+  if (verdict !== 'current') throw refusal(verdict);
+}
+
+/** Hands out a credential of the next generation; kept with others that the node may not have received. */
+export async function renewCredential(nodeId: string, context: FleetContext): Promise<string> {
+  const { text, sha256 } = newCredential();
+  await context.database.transaction(async (tx) => {
+    const node = await lockNode(tx, nodeId);
+    if (node === undefined) throw refusal('unknown');
+    await forgetNext(tx, nodeId, node.generation + 1);
+    await insertCredential(tx, {
+      sha256,
+      node_id: nodeId,
+      generation: node.generation + 1,
+      lifetime_s: context.credentialLifetimeS,
+    });
+  });
+  return text;
+}
+
+async function quarantineNode(tx: Transaction, nodeId: string, { audit }: FleetContext): Promise<void> {
+  await quarantine(tx, nodeId);
+  await audit.append(tx, [
+    {
+      type: 'node.status',
+      outcome: 'failure',
+      reason: 'credential_reused',
+      actor: { id: nodeId, kind: 'node' },
+      target: { kind: 'node', id: nodeId },
+      data: { status: 'quarantined' },
+    },
+  ]);
+}
+
+/** Nothing more comes to it: its queue goes, and its user may not come back. What it has in hand is lost with its lease. */
+async function leaveBroker(nodeId: string, { broker, registry, onNodesChanged }: FleetContext): Promise<void> {
+  await registry.load();
+  onNodesChanged();
+  await broker.deleteQueue(nodeQueue(nodeId)).catch(() => undefined);
+}
+
+function refusal(verdict: 'unknown' | 'expired' | 'late' | 'gone' | 'quarantined' | 'cloned'): AppError {
+  switch (verdict) {
+    case 'unknown':
+      return new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
+    case 'expired':
+      return new AppError('unauthenticated', 'The credential of this node has expired: it has to join again.', {
+        reason: 'node_credential_expired',
+      });
+    case 'late':
+      return new AppError('unauthenticated', 'The credential of this node has been replaced.', {
+        reason: 'node_credential_replaced',
+      });
+    case 'gone':
+      return new AppError('forbidden', 'This node has been removed.', { reason: 'node_gone' });
+    case 'quarantined':
+    case 'cloned':
+      return new AppError(
+        'forbidden',
+        'This node is quarantined: its credential was used by two. Take its data folder away and join again.',
+        { reason: 'node_quarantined' },
+      );
+  }
+}
