@@ -26,7 +26,7 @@ describe('README.md', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    const named = [...text.matchAll(/`npm (?:run )?(\w+)/g)].map(([, script]) => script ?? '');
+    const named = [...text.matchAll(/`npm (?:run )?([\w:]+)/g)].map(([, script]) => script ?? '');
     expect(named).to.include.members(['quickstart', 'test']);
     expect(named.filter((script) => !(script in scripts))).to.deep.equal([]);
   });
