@@ -9,17 +9,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { lockDataFolder } from '../src/platform/data-folder.ts';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/platform/postgres/embedded.ts';
-import { startOpenBao, type OpenBaoService } from './services/openbao.ts';
-import type { RabbitMqPorts } from './services/rabbitmq-files.ts';
-import { startRabbitMq, type RabbitMqService } from './services/rabbitmq.ts';
-
-interface Services {
-  rabbitMq: RabbitMqService;
-  openBao: OpenBaoService;
-  postgres: EmbeddedPostgres;
-}
+import { startServices, type RunningServices, type ServicePorts } from './services/start.ts';
 
 const port = { type: 'string' } as const;
 const { values } = parseArgs({
@@ -40,36 +30,25 @@ const stopped = new Promise<void>((stop) => {
 });
 // The services hold nothing up: waiting for a signal has to.
 const waiting = setInterval(() => undefined, 60_000);
-const running: { stop(): Promise<void> }[] = [];
+let services: RunningServices | undefined;
 try {
-  const ports = portsOf(values);
   const data = resolve(values.data);
-  const lock = await lockDataFolder(data);
-  running.push({ stop: () => lock.release() });
-  const services = await startAll(data, ports);
-  const environment = await environmentOf(services);
+  services = await startServices(data, portsOf(values));
+  const { environment } = services;
   const envFile = join(data, 'env');
   await writeFile(envFile, exportLines(environment), { mode: 0o600 });
   await chmod(envFile, 0o600);
-  console.log(
-    values.json ? JSON.stringify({ env_file: envFile, environment }) : describe(services, environment, envFile),
-  );
+  console.log(values.json ? JSON.stringify({ env_file: envFile, environment }) : describe(services, envFile));
   await stopped;
 } catch (error) {
   console.error(`services: ${(error as Error).message}`);
   process.exitCode = 1;
 } finally {
-  for (const service of running.reverse()) await service.stop();
+  await services?.stop();
   clearInterval(waiting);
 }
 
-interface Ports {
-  rabbitMq: Partial<RabbitMqPorts>;
-  openBao: { port?: number };
-  postgres: { port?: number };
-}
-
-function portsOf(given: typeof values): Ports {
+function portsOf(given: typeof values): ServicePorts {
   const read = <Name extends string>(option: keyof typeof given, name: Name): Partial<Record<Name, number>> => {
     const text = given[option];
     if (text === undefined) return {};
@@ -90,51 +69,13 @@ function portsOf(given: typeof values): Ports {
   };
 }
 
-/** RabbitMQ is last: it is told by which authority the certificates of nodes are signed. */
-async function startAll(data: string, ports: Ports): Promise<Services> {
-  const postgres = await startEmbeddedPostgres({ dataDir: join(data, 'postgres'), ...ports.postgres });
-  running.push(postgres);
-  const openBao = await startOpenBao({ dir: join(data, 'openbao'), ...ports.openBao });
-  running.push(openBao);
-  const extraCaPem = [await openBao.pkiRootPem()];
-  const rabbitMq = await startRabbitMq({ dir: join(data, 'rabbitmq'), ports: ports.rabbitMq, extraCaPem });
-  running.push(rabbitMq);
-  return { postgres, openBao, rabbitMq };
-}
-
-/** By the names of Writ's settings. */
-async function environmentOf({ postgres, openBao, rabbitMq }: Services): Promise<Record<string, string>> {
-  const client = rabbitMq.certificate('writ-orchestrator');
-  return {
-    DATABASE_URL: postgres.url,
-    BROKER: 'rabbitmq',
-    RABBITMQ_URL: rabbitMq.url,
-    RABBITMQ_SSL_CAFILE: rabbitMq.caPath,
-    RABBITMQ_SSL_CERTFILE: client.certPath,
-    RABBITMQ_SSL_KEYFILE: client.keyPath,
-    RABBITMQ_MANAGEMENT_URL: rabbitMq.managementUrl,
-    RABBITMQ_MANAGEMENT_USER: rabbitMq.managementUser,
-    RABBITMQ_MANAGEMENT_PASSWORD: rabbitMq.managementPassword,
-    BROKER_AUTH_LISTEN: `127.0.0.1:${rabbitMq.nodeAuthPort}`,
-    SIGNER: 'vault',
-    VAULT_ADDR: openBao.url,
-    VAULT_CACERT: openBao.caPath,
-    VAULT_ROLE_ID: openBao.roleId,
-    VAULT_SECRET_ID: await openBao.newSecretId(),
-  };
-}
-
 function exportLines(environment: Record<string, string>): string {
   return Object.entries(environment)
     .map(([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'\n`)
     .join('');
 }
 
-function describe(
-  { postgres, openBao, rabbitMq }: Services,
-  environment: Record<string, string>,
-  envFile: string,
-): string {
+function describe({ postgres, openBao, rabbitMq, environment }: RunningServices, envFile: string): string {
   const consumer = rabbitMq.certificate('writ-consumer');
   return `PostgreSQL  127.0.0.1:${postgres.port}
 OpenBao     ${openBao.url}

@@ -6,7 +6,6 @@ import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Scope } from '../../domain/scope.ts';
 import type { Submission } from '../../domain/task.ts';
-import type { Dev } from '../../app/dev.ts';
 import { installed } from '../../app/installed.ts';
 
 /** Files that get a task each; the others share one. */
@@ -30,35 +29,40 @@ export interface ForbiddenItem extends JobItem {
   expectedCode: string;
 }
 
+/** What listens on this machine, for the job to look at. */
+export interface JobPlaces {
+  /** The API without TLS, where it has such a listener. */
+  httpUrl?: string;
+  httpsUrl: string;
+  /** Further ports by name. */
+  ports: readonly (readonly [name: string, port: number])[];
+  /** Further listeners that speak TLS, by name. */
+  tlsPorts?: readonly (readonly [name: string, port: number])[];
+}
+
+const host = '127.0.0.1';
+
 /** The checks, at several priorities. Hashes the installation's files first: the node hashes them again. */
-export async function quickstartJob(dev: Dev): Promise<JobItem[]> {
+export async function quickstartJob({ httpUrl, httpsUrl, ports, tlsPorts = [] }: JobPlaces): Promise<JobItem[]> {
   const files = await hashInstallation();
-  const http = new URL(dev.url);
-  const https = new URL(dev.httpsUrl);
-  const host = '127.0.0.1';
-  const ports: [string, number][] = [
-    ['HTTP API', Number(http.port)],
-    ['HTTPS API', Number(https.port)],
-    ['PostgreSQL', dev.databasePort],
+  const httpsPort = Number(new URL(httpsUrl).port);
+  const reached: (readonly [string, number])[] = [
+    ...(httpUrl === undefined ? [] : ([['HTTP API', Number(new URL(httpUrl).port)]] as const)),
+    ['HTTPS API', httpsPort],
+    ...ports,
+    ...tlsPorts,
   ];
   const items: JobItem[] = [
-    item('certificate and protocol of the HTTPS API', 90, 'tls', 'inspect', {
-      host,
-      port: Number(https.port),
-      server_name: 'localhost',
-    }),
-    item('readiness over HTTP', 90, 'http', 'probe', { url: `${dev.url}/api/v1/ready`, expect_status: 200 }),
+    ...[['the HTTPS API', httpsPort] as const, ...tlsPorts].map(([name, port]) =>
+      item(`certificate and protocol of ${name}`, 90, 'tls', 'inspect', { host, port, server_name: 'localhost' }),
+    ),
+    ...(httpUrl === undefined ? [] : httpProbes(httpUrl)),
     item('readiness over HTTPS', 80, 'http', 'probe', {
-      url: `${dev.httpsUrl}/api/v1/ready`,
+      url: `${httpsUrl}/api/v1/ready`,
       expect_status: 200,
       verify_tls: false,
     }),
-    item('health over HTTP', 80, 'http', 'probe', {
-      url: `${dev.url}/api/v1/health`,
-      method: 'GET',
-      expect_status: 200,
-    }),
-    ...ports.map(([name, port]) =>
+    ...reached.map(([name, port]) =>
       item(`reach ${name}, port ${port.toString()}`, 70, 'tcp', 'connect', { host, port }),
     ),
     item('look up localhost', 60, 'dns', 'lookup', { name: 'localhost', type: 'A' }),
@@ -74,6 +78,13 @@ export async function quickstartJob(dev: Dev): Promise<JobItem[]> {
     }),
   ];
   return items;
+}
+
+function httpProbes(url: string): JobItem[] {
+  return [
+    item('readiness over HTTP', 90, 'http', 'probe', { url: `${url}/api/v1/ready`, expect_status: 200 }),
+    item('health over HTTP', 80, 'http', 'probe', { url: `${url}/api/v1/health`, method: 'GET', expect_status: 200 }),
+  ];
 }
 
 /** A target outside of the scope, and an action for which the role is missing. */

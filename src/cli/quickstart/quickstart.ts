@@ -12,7 +12,7 @@ import { createLog } from '../../platform/observability/log.ts';
 import { formatReport } from '../audit-verify.ts';
 import { startProgress } from '../progress.ts';
 import { stateCell, type Screen } from '../screen.ts';
-import { forbiddenItems, quickstartJob, quickstartScope, type JobItem } from './job.ts';
+import { forbiddenItems, quickstartJob, quickstartScope, type JobItem, type JobPlaces } from './job.ts';
 import { proveLog, type ProofOutcome } from './proof.ts';
 
 const eventsShown = 8;
@@ -25,6 +25,21 @@ export interface QuickstartOptions {
   /** Ends when all is shown, instead of serving on. */
   exit: boolean;
   screen: Screen;
+}
+
+/** A running installation for the job, however it was started. */
+export interface QuickstartTarget {
+  /** Address of the API. */
+  url: string;
+  /** Authority of its certificate, PEM, where it has one of its own. */
+  caCert?: string;
+  adminToken: string;
+  policyPath: string;
+  /** Folder for what is exported. */
+  dataDir: string;
+  places: JobPlaces;
+  /** Consumes telemetry as a consumer does, until `signal`. */
+  tail: (onEvent: (event: TelemetryEvent) => void, signal: AbortSignal) => Promise<void>;
 }
 
 /** Answers whether everything held. */
@@ -41,7 +56,7 @@ export async function runQuickstart(options: QuickstartOptions): Promise<boolean
   let holds = false;
   try {
     screen.note(`Ready at ${dev.url} after ${((screen.nowMs - startedMs) / 1000).toString()} s.\n`);
-    holds = await show(dev, screen);
+    holds = await runJobOn(targetOf(dev), screen);
     if (options.exit) return holds;
     await screen.lines(nextSteps(dev));
     await stopped;
@@ -52,8 +67,19 @@ export async function runQuickstart(options: QuickstartOptions): Promise<boolean
   }
 }
 
-async function show(dev: Dev, screen: Screen): Promise<boolean> {
-  const admin = new WritClient({ url: dev.url, token: dev.adminToken });
+function targetOf(dev: Dev): QuickstartTarget {
+  const { url, httpsUrl, adminToken, policyPath, dataDir, databasePort } = dev;
+  return {
+    ...{ url, adminToken, policyPath, dataDir },
+    places: { httpUrl: url, httpsUrl, ports: [['PostgreSQL', databasePort]] },
+    tail: (onEvent, signal) => tailTelemetry({ dataDir, feed: 'events', signal, onEvent }),
+  };
+}
+
+/** Does the job, shows its results and its telemetry, and proves the log. Answers whether everything held. */
+export async function runJobOn(target: QuickstartTarget, screen: Screen): Promise<boolean> {
+  const connection = { url: target.url, ...(target.caCert === undefined ? {} : { caCert: target.caCert }) };
+  const admin = new WritClient({ ...connection, token: target.adminToken });
   await admin.setScope(quickstartScope);
   const { token, token_id } = await admin.createToken({
     name: 'quickstart',
@@ -64,17 +90,12 @@ async function show(dev: Dev, screen: Screen): Promise<boolean> {
   });
   const events: TelemetryEvent[] = [];
   const stop = new AbortController();
-  const tail = tailTelemetry({
-    dataDir: dev.dataDir,
-    feed: 'events',
-    signal: stop.signal,
-    onEvent: (event) => {
-      events.push(event);
-    },
-  });
+  const tail = target.tail((event) => {
+    events.push(event);
+  }, stop.signal);
   try {
-    const client = new WritClient({ url: dev.url, token });
-    const items = await quickstartJob(dev);
+    const client = new WritClient({ ...connection, token });
+    const items = await quickstartJob(target.places);
     const tasks = await runJob(client, items, screen);
     await screen.table(
       columns,
@@ -83,7 +104,7 @@ async function show(dev: Dev, screen: Screen): Promise<boolean> {
     const refused = await refusals(client, screen);
     const told = await showEvents(events, tasks, screen);
     const lastSeq = events.at(-1)?.attributes.audit_seq ?? 0;
-    const proof = await proveLog(admin, { dataDir: dev.dataDir, policyPath: dev.policyPath, lastSeq });
+    const proof = await proveLog(admin, { dataDir: target.dataDir, policyPath: target.policyPath, lastSeq });
     await admin.revokeToken(token_id);
     const proved = await showProof(proof, screen);
     return tasks.every(({ state }) => state === 'succeeded') && refused && told && proved;
