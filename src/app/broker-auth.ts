@@ -6,7 +6,7 @@ import type { Orchestrator } from './orchestrator.ts';
 
 /** Decides about nodes in the virtual host, and records what is denied; a flood is counted instead. */
 export function brokerAuthOf(
-  { fleet, aaa, log }: Orchestrator,
+  { fleet, aaa, log }: Pick<Orchestrator, 'fleet' | 'aaa' | 'log'>,
   vhost: string,
 ): Pick<BrokerAuthDoorOptions, 'decide' | 'onDenied' | 'onFailure'> {
   const onFailure = (error: unknown): void => {
@@ -21,8 +21,8 @@ export function brokerAuthOf(
           type: 'auth.deny',
           outcome: 'deny',
           reason,
-          actor: { id: user.slice(0, 64), kind: 'node' },
-          data: { call: 'broker', ...shortened(asked) },
+          actor: { id: user === '' ? 'nobody' : shortened(user, 64), kind: 'node' },
+          data: { call: 'broker', ...shortenedAll(asked) },
         })
         .catch(onFailure);
     },
@@ -30,7 +30,11 @@ export function brokerAuthOf(
   };
 }
 
-/** Names come from whoever connects, and may be long. */
-function shortened(asked: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(asked).map(([name, text]) => [name, text.toWellFormed().slice(0, 128)]));
+/** Names come from whoever connects: they may be long, and hold what no text of the database can (NUL, half of a character). */
+function shortened(text: string, length: number): string {
+  return text.slice(0, length).toWellFormed().replaceAll('\0', '\ufffd');
+}
+
+function shortenedAll(asked: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(asked).map(([name, text]) => [name, shortened(text, 128)]));
 }

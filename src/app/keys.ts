@@ -92,7 +92,8 @@ async function openVaultKeys(settings: Settings, log: Log): Promise<Keys> {
   }
 }
 
-function connectVault(settings: Settings, log: Log): Promise<VaultClient> {
+/** Connects to the Vault that the settings name, and logs in. */
+export function connectVault(settings: Settings, log: Log): Promise<VaultClient> {
   const caPem = readOptionalFile('VAULT_CACERT', settings.vault_cacert);
   return openVault({
     address: settings.vault_addr,

@@ -1,5 +1,6 @@
 /** RabbitMQ as the settings of an orchestrator name it. */
 
+import type { RabbitMqTls } from '../platform/broker/rabbitmq/link.ts';
 import { connectRabbitMq, type RabbitMqBroker } from '../platform/broker/rabbitmq/rabbitmq-broker.ts';
 import type { Log } from '../platform/observability/log.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -10,17 +11,9 @@ import { readSettingFile } from './read-setting-file.ts';
  * certificate, or whose own is wrong, fails at once with what is wrong.
  */
 export async function openRabbitMq(settings: Settings, name: string, log: Log): Promise<RabbitMqBroker> {
-  const ca = readSettingFile('RABBITMQ_SSL_CAFILE', settings.rabbitmq_ssl_cafile);
   const broker = await connectRabbitMq({
     url: settings.rabbitmq_url,
-    // Read again at each connection, so that a renewed certificate needs no restart.
-    tls: () => ({
-      ca,
-      cert: readSettingFile('RABBITMQ_SSL_CERTFILE', settings.rabbitmq_ssl_certfile),
-      key: readSettingFile('RABBITMQ_SSL_KEYFILE', settings.rabbitmq_ssl_keyfile),
-      passphrase: given(settings.rabbitmq_ssl_passphrase),
-      servername: given(settings.rabbitmq_ssl_servername),
-    }),
+    tls: rabbitMqTls(settings),
     name,
     random: Math.random,
     log: (event, fields) => {
@@ -31,6 +24,18 @@ export async function openRabbitMq(settings: Settings, name: string, log: Log): 
   if (failure === undefined || failure.code === 'unavailable') return broker;
   await broker.close();
   throw failure;
+}
+
+/** What an orchestrator proves itself with; read again at each connection, so that a renewed certificate needs no restart. */
+export function rabbitMqTls(settings: Settings): () => RabbitMqTls {
+  const ca = readSettingFile('RABBITMQ_SSL_CAFILE', settings.rabbitmq_ssl_cafile);
+  return () => ({
+    ca,
+    cert: readSettingFile('RABBITMQ_SSL_CERTFILE', settings.rabbitmq_ssl_certfile),
+    key: readSettingFile('RABBITMQ_SSL_KEYFILE', settings.rabbitmq_ssl_keyfile),
+    passphrase: given(settings.rabbitmq_ssl_passphrase),
+    servername: given(settings.rabbitmq_ssl_servername),
+  });
 }
 
 /** The virtual host in an address. */

@@ -158,10 +158,12 @@ export function checkPlaintext(setting: string, address: string, settings: Setti
 async function openBrokerAuth(settings: Settings, orchestrator: Orchestrator, stack: Stack): Promise<void> {
   const { broker_auth_listen: address } = settings;
   if (address === '') return;
-  const tls = listenerCertificate(settings);
+  const listen = parseListen(address);
+  // A RabbitMQ on this machine asks without TLS, as its configuration in `rabbitmq/` does.
+  const tls = isLoopback(listen.host) ? undefined : listenerCertificate(settings);
   if (tls === undefined) checkPlaintext('BROKER_AUTH_LISTEN', address, settings);
   const door = createBrokerAuthDoor({
-    listen: parseListen(address),
+    listen,
     ...(tls === undefined ? {} : { tls }),
     ...brokerAuthOf(orchestrator, vhostOf(settings.rabbitmq_url)),
   });

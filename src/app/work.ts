@@ -56,7 +56,7 @@ async function work(options: WorkOptions, stack: Stack): Promise<Working> {
   const ca = readOptionalFile('ORCHESTRATOR_CACERT', settings.orchestrator_cacert);
   const brokerCa = readOptionalFile('RABBITMQ_SSL_CAFILE', settings.rabbitmq_ssl_cafile);
   const noteWarning = (event: string, fields: Record<string, string | number>): void => {
-    log('warn', `node.${event}`, fields);
+    log(event === 'broker.connected' ? 'info' : 'warn', `node.${event}`, fields);
   };
   const node = await WorkerNode.start({
     dataDir,

@@ -5,6 +5,7 @@ import type { Session } from './command.ts';
 import { addAuditCommands } from './commands/audit.ts';
 import { addConfigCommand } from './commands/config.ts';
 import { addDevCommand } from './commands/dev.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addKeyCommands } from './commands/keys.ts';
 import { addNodesCommand } from './commands/nodes.ts';
 import { addScopeCommands } from './commands/scope.ts';
@@ -46,6 +47,7 @@ export function createProgram(session: Session): Command {
   addDevCommand(program, session);
   addServeCommands(program, session);
   addWorkCommand(program, session);
+  addDoctorCommand(program, session);
   addSubmitCommand(program, session);
   addTaskCommands(program, session);
   addToolCommands(program, session);

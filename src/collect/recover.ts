@@ -14,6 +14,12 @@ import { decideLost, type LiveTask, type Outcome } from './outcome.ts';
 /** Why an attempt is given up; stable codes. `not_received`: the node says that it never had it, so it cannot have run. */
 export type LossReason = 'lease_over' | 'not_received';
 
+/** Tasks that can go again at once, and tasks that have ended. */
+export interface LostAttempts {
+  ready: string[];
+  ended: string[];
+}
+
 interface RecoverContext {
   database: Database;
   audit: AuditLogger;
@@ -33,7 +39,7 @@ export async function loseAttempts(
   orders: readonly OutstandingOrder[],
   reason: LossReason,
   context: RecoverContext,
-): Promise<{ ready: string[]; ended: number }> {
+): Promise<LostAttempts> {
   const live = await readLiveTasks(
     context.database,
     orders.map(({ task_id }) => task_id),
@@ -43,13 +49,13 @@ export async function loseAttempts(
     ({ task_id }) => reason === 'lease_over' && live.get(task_id)?.effects === 'destructive',
   );
   const repeatable = lost.filter((order) => !doubtful.includes(order));
-  let ended = 0;
+  const ended: string[] = [];
   const ready: string[] = [];
   for (let i = 0; i < repeatable.length; i += recordMax) {
     await commitMovable(repeatable.slice(i, i + recordMax), async (movable) => {
       const outcome = await repeat(movable, live, reason, context);
       ready.push(...outcome.ready);
-      ended += outcome.ended;
+      ended.push(...outcome.ended);
     });
   }
   for (let i = 0; i < doubtful.length; i += recordMax) {
@@ -67,7 +73,7 @@ async function repeat(
   live: ReadonlyMap<string, LiveTask>,
   reason: LossReason,
   context: RecoverContext,
-): Promise<{ ready: string[]; ended: number }> {
+): Promise<LostAttempts> {
   const record = lostRecord(orders, reason);
   const moves: Move[] = [];
   const ended: EndedAttempt[] = [];
@@ -97,7 +103,8 @@ async function repeat(
   }
   const taskRecords = orders.map(({ task_id }) => ({ task_id, record_id: record.id }));
   await commitLost(context.database, ended, moves, taskRecords, context.audit.arrays([record]));
-  return { ready, ended: moves.length - ready.length };
+  const endedTasks = ended.filter(({ state }) => state !== null).map(({ task_id }) => task_id);
+  return { ready, ended: endedTasks };
 }
 
 function neverReceived(task: LiveTask): Outcome {

@@ -2,6 +2,7 @@
 
 import { raised } from '../platform/postgres/raised.ts';
 import { Collector, type NodeProgress } from '../collect/collector.ts';
+import type { LostAttempts } from '../collect/recover.ts';
 import type { Topology } from '../domain/broker.ts';
 import { AppError } from '../domain/error.ts';
 import { receiptsExchange, receiptsQueue } from '../domain/queues.ts';
@@ -24,7 +25,8 @@ const drainMs = 2000;
 const collectAgainMs = 1000;
 const oldKeysMax = 1000;
 
-const receiptsTopology: Topology = {
+/** What receipts need on the broker. */
+export const receiptsTopology: Topology = {
   exchanges: [{ name: receiptsExchange, type: 'direct' }],
   queues: [{ name: receiptsQueue, type: 'quorum' }],
   bindings: [{ exchange: receiptsExchange, queue: receiptsQueue, pattern: receiptsQueue }],
@@ -201,10 +203,11 @@ export class OrchestratorEngine {
   }
 
   /** Attempts of a node were given up. */
-  async lost(nodeId: string, attempts: number, lost: { ready: string[]; ended: number }): Promise<void> {
-    this.#live -= lost.ended;
+  async lost(nodeId: string, attempts: number, lost: LostAttempts): Promise<void> {
+    this.#live -= lost.ended.length;
     this.#term?.finished(nodeId, attempts);
     this.changed();
+    this.#tellEnded(lost.ended);
     await this.#term?.offerByIds(lost.ready);
   }
 

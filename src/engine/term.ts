@@ -148,12 +148,15 @@ export class Term {
   async stop(options: { drain: boolean }): Promise<void> {
     await Promise.all([this.#dispatching, ...this.#others].map((loop) => loop.stop()));
     await this.#sequencing.stop();
-    if (options.drain) {
-      await this.#dispatcher.drain();
-      while (await this.#sequencer.runOnce());
-      await this.#checkpointer.runOnce(this.#size);
+    try {
+      if (options.drain) {
+        await this.#dispatcher.drain();
+        while (await this.#sequencer.runOnce());
+        await this.#checkpointer.runOnce(this.#size);
+      }
+    } finally {
+      await Promise.all(this.#feeds.map((loop) => loop.stop()));
     }
-    await Promise.all(this.#feeds.map((loop) => loop.stop()));
   }
 
   async #begin(): Promise<void> {

@@ -7,12 +7,15 @@ import type { NodeRegistry } from './registry.ts';
 /** A question as RabbitMQ's HTTP backend puts it; every member is controlled by whoever connects. */
 export type BrokerQuestion =
   | { about: 'user'; user: string }
+  /** Somebody who gives a password, and so has shown no certificate. */
+  | { about: 'password'; user: string }
   | { about: 'vhost'; user: string; vhost: string }
   | { about: 'resource'; user: string; vhost: string; resource: string; name: string; permission: string }
   | { about: 'topic'; user: string };
 
 /** Why it is denied; stable codes. Undefined where it is allowed. */
-export type BrokerDenial = 'unknown_node' | 'node_quarantined' | 'other_vhost' | 'broker_permission';
+export type BrokerDenial =
+  'unknown_node' | 'node_quarantined' | 'password_login' | 'other_vhost' | 'broker_permission';
 
 /** Decides by the nodes as they are known; one that is not known is looked up. `vhost` is the one that Writ lives in. */
 export async function decideBrokerAccess(
@@ -20,6 +23,8 @@ export async function decideBrokerAccess(
   { registry, vhost }: { registry: NodeRegistry; vhost: string },
 ): Promise<BrokerDenial | undefined> {
   const { user } = question;
+  // A node has none: whoever gives one comes by a mechanism, or a plugin of RabbitMQ, that looks at no certificate.
+  if (question.about === 'password') return 'password_login';
   if (!isUuid(user)) return 'unknown_node';
   if (registry.find(user) === undefined) await registry.load();
   const node = registry.find(user);

@@ -2,9 +2,6 @@
 
 import type { Queryable } from '../platform/postgres/pool.ts';
 
-/** Credentials of the next generation that are kept beside each other: as many answers may be lost. */
-const nextMax = 8;
-
 export interface LockedNode {
   status: 'active' | 'unhealthy' | 'quarantined' | 'gone';
   credential_sha256: Buffer;
@@ -51,15 +48,15 @@ export async function insertCredential(
   });
 }
 
-/** Forgets the oldest credentials of a generation, so that one more can be kept. */
-export async function forgetNext(tx: Queryable, nodeId: string, generation: number): Promise<void> {
-  await tx.query({
-    name: 'forget_next_credentials',
-    text: `delete from node_credentials where sha256 in (
-             select sha256 from node_credentials where node_id = $1 and generation = $2
-              order by issued_at desc, sha256 offset $3)`,
-    values: [nodeId, generation, nextMax - 1],
+/** Whether a credential of a generation was handed out less than so long ago. */
+export async function isNextFresh(tx: Queryable, nodeId: string, generation: number, ageS: number): Promise<boolean> {
+  const found = await tx.query({
+    name: 'find_fresh_credential',
+    text: `select from node_credentials
+            where node_id = $1 and generation = $2 and issued_at > now() - make_interval(secs => $3) limit 1`,
+    values: [nodeId, generation, ageS],
   });
+  return found.rowCount > 0;
 }
 
 /** Makes a credential the current one. Others of its generation stay, so that their use shows. */

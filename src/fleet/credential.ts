@@ -6,9 +6,9 @@ import { nodeQueue } from '../domain/queues.ts';
 import type { Transaction } from '../platform/postgres/pool.ts';
 import type { FleetContext } from './fleet-context.ts';
 import {
-  forgetNext,
   findCredential,
   insertCredential,
+  isNextFresh,
   lockNode,
   promoteCredential,
   quarantine,
@@ -16,6 +16,8 @@ import {
 
 /** A call of the node itself may arrive late, with the credential that another call has replaced meanwhile. */
 const lateS = 60;
+/** Credentials of the next generation that are handed out at most: as many answers may be lost. */
+const nextMax = 8;
 
 export interface NewCredential {
   text: string;
@@ -60,21 +62,23 @@ export async function takeCredential(
   if (verdict !== 'current') throw refusal(verdict);
 }
 
-/** Hands out a credential of the next generation; kept with others that the node may not have received. */
-export async function renewCredential(nodeId: string, context: FleetContext): Promise<string> {
+/**
+ * Hands out a credential of the next generation; kept with others that the node may not have received. Undefined where one was handed out
+ * a while ago: they are spread over the second half of the present one's life. None is ever forgotten, or a copy of the node could ask
+ * for so many that the node's own is unknown, and nobody would see that there are two.
+ */
+export async function renewCredential(nodeId: string, context: FleetContext): Promise<string | undefined> {
+  const { credentialLifetimeS } = context;
   const { text, sha256 } = newCredential();
-  await context.database.transaction(async (tx) => {
+  const isHandedOut = await context.database.transaction(async (tx) => {
     const node = await lockNode(tx, nodeId);
     if (node === undefined) throw refusal('unknown');
-    await forgetNext(tx, nodeId, node.generation + 1);
-    await insertCredential(tx, {
-      sha256,
-      node_id: nodeId,
-      generation: node.generation + 1,
-      lifetime_s: context.credentialLifetimeS,
-    });
+    const generation = node.generation + 1;
+    if (await isNextFresh(tx, nodeId, generation, credentialLifetimeS / 2 / nextMax)) return false;
+    await insertCredential(tx, { sha256, node_id: nodeId, generation, lifetime_s: credentialLifetimeS });
+    return true;
   });
-  return text;
+  return isHandedOut ? text : undefined;
 }
 
 async function quarantineNode(tx: Transaction, nodeId: string, { audit }: FleetContext): Promise<void> {

@@ -1,5 +1,6 @@
 /** What the acts of the fleet work with. */
 
+import type { LostAttempts } from '../collect/recover.ts';
 import type { Broker } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
 import type { BrokerAccess, NodeTrust } from '../domain/node.ts';
@@ -33,7 +34,7 @@ export interface FleetOptions {
   /** Nodes joined, came back or fell silent. */
   onNodesChanged: () => void;
   /** Attempts of a node were given up; `ready` can go again at once. */
-  onLost: (nodeId: string, attempts: number, lost: { ready: string[]; ended: number }) => void;
+  onLost: (nodeId: string, attempts: number, lost: LostAttempts) => void;
 }
 
 export interface FleetContext extends FleetOptions {

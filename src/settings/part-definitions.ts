@@ -70,7 +70,7 @@ export const partDefinitions = {
     'BROKER_AUTH_LISTEN',
     optionalListen,
     '',
-    'Address at which RabbitMQ asks about nodes; empty for none.',
+    'Address at which RabbitMQ asks about nodes; empty for none. Off loopback it speaks TLS with HTTP_TLS_CERTFILE.',
   ),
   signer: define(
     'SIGNER',

@@ -95,6 +95,24 @@ export function describeSettings(input: SettingsInput = {}): SettingDescription[
   );
 }
 
+/** Files that hold secrets, by the setting that names each: the settings file too, where a secret stands in it. */
+export function secretFiles(input: SettingsInput = {}): { setting: string; path: string }[] {
+  const environment = input.environment ?? process.env;
+  const path = input.file ?? environment.WRIT_CONFIG ?? '';
+  const file = readFile(path, []);
+  const secrets = (Object.entries(definitions) as [SettingKey, Definition<unknown>][]).filter(
+    ([, { isSecret }]) => isSecret === true,
+  );
+  const named = secrets.flatMap(([key, { env }]) => [
+    { setting: `${env}_FILE`, path: environment[`${env}_FILE`] },
+    { setting: `${key}_file`, path: file[`${key}_file`] },
+  ]);
+  const inside = secrets.some(([key]) => file[key] !== undefined) ? [{ setting: 'WRIT_CONFIG', path }] : [];
+  return [...named, ...inside].flatMap(({ setting, path: at }) =>
+    typeof at === 'string' && at !== '' ? [{ setting, path: at }] : [],
+  );
+}
+
 function firstGiven(
   flag: unknown,
   environment: string | undefined,

@@ -26,9 +26,9 @@ export class BrokerCertificate {
   /** A request, where half of the certificate's life is over; the same until it is answered. */
   async renewal(): Promise<string | undefined> {
     if (this.#current === null) return undefined;
-    const { validFrom, validTo } = new X509Certificate(this.#current.chain);
-    const [fromMs, toMs] = [Date.parse(validFrom), Date.parse(validTo)];
-    if (this.#clock.now() < fromMs + (toMs - fromMs) / 2) return undefined;
+    const certificate = parse(this.#current.chain);
+    // With one that cannot be read the node would never get to the broker: another is due at once.
+    if (certificate !== undefined && this.#clock.now() < middleOf(certificate)) return undefined;
     this.#pending ??= await createCertificateRequest(this.#nodeId);
     return this.#pending.csrPem;
   }
@@ -36,9 +36,22 @@ export class BrokerCertificate {
   /** Takes the answer to a request: what to keep, or undefined where it does not belong to the request's key. */
   take(chain: string): Identity['certificate'] | undefined {
     const key = this.#pending?.keyPem;
-    if (key === undefined || !new X509Certificate(chain).checkPrivateKey(createPrivateKey(key))) return undefined;
+    if (key === undefined || parse(chain)?.checkPrivateKey(createPrivateKey(key)) !== true) return undefined;
     this.#pending = undefined;
     this.#current = { chain, key };
     return this.#current;
   }
+}
+
+/** The first certificate of a chain; undefined where the text is none, whoever sent it. */
+function parse(chain: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(chain);
+  } catch {
+    return undefined;
+  }
+}
+
+function middleOf({ validFrom, validTo }: X509Certificate): number {
+  return (Date.parse(validFrom) + Date.parse(validTo)) / 2;
 }

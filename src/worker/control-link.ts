@@ -13,7 +13,7 @@ import {
   type JoinRequest,
 } from '../domain/node.ts';
 
-const callTimeoutMs = 10_000;
+const timeoutDefaultMs = 10_000;
 const answerMaxBytes = 8 * 1024 * 1024;
 
 export interface ControlLink {
@@ -24,76 +24,104 @@ export interface ControlLink {
 export interface ControlLinkOptions {
   /** Authority of the orchestrator's certificate, PEM; the system's where it is absent. */
   ca?: string;
+  /** For a whole call, however slowly its bytes come. Default 10 s. */
+  timeoutMs?: number;
 }
 
-const problem = z.object({ code: z.string(), detail: z.string() });
+/** What an orchestrator answers where it refuses. */
+const problem = z.object({ code: z.string().max(64), detail: z.string().max(2000) });
 
-/** Calls `url`, the orchestrator's base address. Fails `unavailable` where it does not answer. Redirects are not followed. */
-export function createControlLink(url: string, { ca }: ControlLinkOptions = {}): ControlLink {
+/**
+ * Calls `url`, the orchestrator's base address. Fails `unavailable` where it does not answer, and where what answers is no
+ * orchestrator: a node ends for what an orchestrator says, and for nothing that a proxy on the way does. Redirects are not followed.
+ */
+export function createControlLink(url: string, options: ControlLinkOptions = {}): ControlLink {
   const base = url.replace(/\/$/, '');
-  const open = opener(base, ca);
+  const open = opener(base, options);
   return {
-    join: async (token, body) => joinAnswer.parse(await call(open, `${base}/api/v1/nodes/register`, token, body)),
-    heartbeat: async (credential, nodeId, beat) =>
-      heartbeatAnswer.parse(await call(open, `${base}/api/v1/nodes/${nodeId}/heartbeat`, credential, beat)),
+    join: (token, body) => call(open, `${base}/api/v1/nodes/register`, { token, body, form: joinAnswer }),
+    heartbeat: (token, nodeId, body) =>
+      call(open, `${base}/api/v1/nodes/${nodeId}/heartbeat`, { token, body, form: heartbeatAnswer }),
   };
 }
 
-type Open = (url: string, headers: Record<string, string | number>) => ClientRequest;
+type Open = (url: string, headers: Record<string, string | number>) => Outgoing;
 
-function opener(base: string, ca: string | undefined): Open {
-  const options = { method: 'POST', timeout: callTimeoutMs };
-  if (!base.startsWith('https:')) {
-    const agent = new HttpAgent({ keepAlive: true });
-    return (url, headers) => requestHttp(url, { ...options, agent, headers });
-  }
-  const agent = new HttpsAgent({ keepAlive: true, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
-  return (url, headers) => requestHttps(url, { ...options, agent, headers });
+interface Outgoing {
+  request: ClientRequest;
+  timeoutMs: number;
 }
 
-async function call(open: Open, url: string, token: string, body: object): Promise<unknown> {
+function opener(base: string, { ca, timeoutMs = timeoutDefaultMs }: ControlLinkOptions): Open {
+  const method = 'POST';
+  if (!base.startsWith('https:')) {
+    const agent = new HttpAgent({ keepAlive: true });
+    return (url, headers) => ({ request: requestHttp(url, { method, agent, headers }), timeoutMs });
+  }
+  const agent = new HttpsAgent({ keepAlive: true, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
+  return (url, headers) => ({ request: requestHttps(url, { method, agent, headers }), timeoutMs });
+}
+
+interface Call<Answer> {
+  token: string;
+  body: object;
+  form: z.ZodType<Answer>;
+}
+
+async function call<Answer>(open: Open, url: string, { token, body, form }: Call<Answer>): Promise<Answer> {
   const bytes = Buffer.from(JSON.stringify(body));
   let status: number;
   let answer: unknown;
   try {
-    const response = await send(
-      open(url, {
-        authorization: `Bearer ${token}`,
-        'content-type': 'application/json',
-        'content-length': bytes.length,
-      }),
-      bytes,
-    );
+    const headers = {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'content-length': bytes.length,
+    };
+    const response = await send(open(url, headers), bytes);
     status = response.statusCode ?? 0;
-    answer = JSON.parse(await readAll(response));
+    answer = parse(await readAll(response));
   } catch (error) {
     throw new AppError('unavailable', `The orchestrator does not answer${reasonOf(error)}.`, unanswered, error);
   }
-  if (status >= 200 && status < 300) return answer;
+  if (status >= 200 && status < 300) {
+    const parsed = form.safeParse(answer);
+    if (parsed.success) return parsed.data;
+    throw notAnOrchestrator(status);
+  }
   const parsed = problem.safeParse(answer);
-  throw new AppError(codeOf(status), parsed.data?.detail ?? 'The orchestrator refused.', {
-    reason: parsed.data?.code ?? 'refused',
-  });
+  if (!parsed.success) throw notAnOrchestrator(status);
+  throw new AppError(codeOf(status), parsed.data.detail, { reason: parsed.data.code });
 }
 
 const unanswered = { reason: 'orchestrator_unavailable' };
 
-function send(request: ClientRequest, body: Buffer): Promise<IncomingMessage> {
+function notAnOrchestrator(status: number): AppError {
+  const message = `What answers at the orchestrator's address is no orchestrator of this version (status ${status.toString()}).`;
+  return new AppError('unavailable', message, unanswered);
+}
+
+function send({ request, timeoutMs }: Outgoing, body: Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    // A whole call gets that long, however slowly its bytes come.
-    const timer = setTimeout(() => request.destroy(new Error('no answer in time')), callTimeoutMs);
-    request.on('response', (response) => {
-      response.on('close', () => {
-        clearTimeout(timer);
-      });
-      resolve(response);
-    });
-    request.on('error', (error) => {
+    const timer = setTimeout(() => request.destroy(new Error('no answer in time')), timeoutMs);
+    request.on('response', resolve);
+    request.on('error', reject);
+    // A connection may end without either: after 101 Switching Protocols it does.
+    request.on('close', () => {
       clearTimeout(timer);
-      reject(error);
+      reject(new Error('no answer'));
     });
     request.end(body);
   });
+}
+
+/** The text is not quoted: a proxy may show there what it was sent. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('the answer is no JSON');
+  }
 }
 
 async function readAll(response: IncomingMessage): Promise<string> {

@@ -1,9 +1,11 @@
 /** Who a node is: made when it joins, kept in its data folder, readable by nobody else. */
 
-import { open, readFile, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { AppError } from '../domain/error.ts';
 import { joinAnswer, type JoinAnswer } from '../domain/node.ts';
+import { syncDirectory, systemErrorCode, writeSynced } from '../platform/keys/private-file.ts';
 
 /** What a join gave; heartbeats renew credential, certificate, trust and configuration. */
 const identity = joinAnswer
@@ -22,7 +24,10 @@ const identity = joinAnswer
   });
 export type Identity = z.infer<typeof identity>;
 
-/** Owns the file. What changes is on disk, whole, when `update` resolves; changes go one after the other. */
+/**
+ * Owns the file. What changes is on disk, whole, when `update` resolves; changes go one after the other. Invariant: `value` is what is on
+ * disk. A credential that was used and is not there after a restart would make the node pass for a copy of itself.
+ */
 export class IdentityFile {
   readonly #path: string;
   #value: Identity;
@@ -33,13 +38,13 @@ export class IdentityFile {
     this.#value = value;
   }
 
-  /** The identity in a data folder; undefined where the node has not joined. */
+  /** The identity in a data folder; undefined where the node has not joined. Fails `invalid` where the file is damaged. */
   static async open(folder: string): Promise<IdentityFile | undefined> {
     const path = pathIn(folder);
     try {
-      return new IdentityFile(path, identity.parse(JSON.parse(await readFile(path, 'utf8'))));
+      return new IdentityFile(path, parse(path, await readFile(path, 'utf8')));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
   }
@@ -59,21 +64,31 @@ export class IdentityFile {
   }
 
   async update(change: Partial<Identity>): Promise<void> {
-    this.#value = { ...this.#value, ...change };
-    this.#writing = this.#writing.catch(() => undefined).then(() => this.#write(this.#value));
+    this.#writing = this.#writing.catch(() => undefined).then(() => this.#write({ ...this.#value, ...change }));
     await this.#writing;
   }
 
   async #write(value: Identity): Promise<void> {
     const next = `${this.#path}.next`;
-    const file = await open(next, 'w', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(value));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    // One that a process left behind when it died may have another mode.
+    await rm(next, { force: true });
+    await writeSynced(next, JSON.stringify(value), 0o600);
     await rename(next, this.#path);
+    this.#value = value;
+    await syncDirectory(dirname(this.#path));
+  }
+}
+
+/** What is wrong with the text is not quoted: it holds the node's credential and key. */
+function parse(path: string, text: string): Identity {
+  try {
+    return identity.parse(JSON.parse(text));
+  } catch {
+    throw new AppError(
+      'invalid',
+      `${path} is damaged. Move the node's data folder away, and let the node join again with a new join token.`,
+      { reason: 'identity_damaged' },
+    );
   }
 }
 

@@ -12,7 +12,10 @@ export interface Trust {
   findKey: (kid: string) => PublicKey | undefined;
 }
 
-/** Invariant: a key is here because the join gave it, or because a record under the pinned log key trusts it; a retired key stays retired. */
+/**
+ * Invariant: a key is here because the join gave it, or because a record under the pinned log key trusts it; a retired key stays retired,
+ * and the end of a key only ever comes nearer. A far one that a liar told first does not keep the true one away.
+ */
 export class PinnedTrust implements Trust {
   readonly #clock: Clock;
   readonly #vkey: string;
@@ -69,7 +72,7 @@ export class PinnedTrust implements Trust {
   #takeKey(kid: string, until: string | null, proof: string | undefined): boolean {
     const known = this.#keys.get(kid);
     if (known !== undefined) {
-      if (known.until !== null || until === null) return false;
+      if (until === null || !isSooner(until, known.until)) return false;
       this.#keys.set(kid, { ...known, until });
       return true;
     }
@@ -78,4 +81,8 @@ export class PinnedTrust implements Trust {
     this.#keys.set(kid, { key, until });
     return true;
   }
+}
+
+function isSooner(until: string, known: string | null): boolean {
+  return known === null || Date.parse(until) < Date.parse(known);
 }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { OrchestratorMetrics, type MetricsSource } from '../../src/app/metrics.ts';
+import { startServe } from '../../src/app/serve.ts';
 import type { Broker } from '../../src/domain/broker.ts';
 import { AppError } from '../../src/domain/error.ts';
 import type { Signer } from '../../src/domain/signer.ts';
@@ -170,12 +171,12 @@ describe('the metrics of an orchestrator', () => {
   });
 
   it('time signatures and count their failures by kind', async () => {
-    let failure: unknown;
+    let failure: Error | undefined;
     const signer: Signer = {
       ...headers,
       sign: () => {
         nowMs += 20;
-        return failure === undefined ? Promise.resolve([new Uint8Array(64)]) : Promise.reject(failure as Error);
+        return failure === undefined ? Promise.resolve([new Uint8Array(64)]) : Promise.reject(failure);
       },
     };
     const timed = metrics.timedLogSigner(signer);
@@ -236,5 +237,15 @@ describe('the metrics of an orchestrator', () => {
     const labels = 'method="GET",route="/api/v1/tasks/{task_id}"';
     expect(told.get(`writ_http_requests_total{${labels},status="200"}`)).to.equal(2);
     expect(told.get(`writ_http_request_seconds_bucket{le="0.025",${labels}}`)).to.equal(2);
+  });
+});
+
+describe('METRICS_LISTEN', () => {
+  it('is refused off loopback without a certificate, before anything is started', async () => {
+    const environment = { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', METRICS_LISTEN: '0.0.0.0:0' };
+    const failure = await startServe({ environment }).catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(AppError);
+    expect((failure as AppError).reason).to.equal('plaintext_refused');
+    expect((failure as AppError).message).to.include('METRICS_LISTEN (0.0.0.0:0)');
   });
 });

@@ -93,7 +93,7 @@ export interface RigOptions {
   /** Longest message that the broker takes. */
   messageMaxBytes?: number;
   /** Real parts, whatever the others run on. */
-  real?: { rabbitMq: RabbitMqService; vhost: string };
+  real?: { rabbitMq: RabbitMqService; vhost?: string };
   /** Put between the orchestrator and its signer of manifests. */
   wrapSigner?: (signer: Signer) => Signer;
   /** Put between the orchestrator and its broker. */

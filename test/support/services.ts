@@ -4,10 +4,7 @@ import { join } from 'node:path';
 import { available } from '../../scripts/services/available.ts';
 import { startOpenBao, type OpenBaoService } from '../../scripts/services/openbao.ts';
 import { startRabbitMq, type RabbitMqService } from '../../scripts/services/rabbitmq.ts';
-import { systemClock } from '../../src/domain/clock.ts';
-import { createVaultAuthority } from '../../src/platform/keys/vault/vault-authority.ts';
 import { makeScratchFolder, scratchParent } from './scratch.ts';
-import { connectTestVault } from './vault-client.ts';
 
 const FOLDER_PREFIX = 'writ-test-services-';
 
@@ -26,10 +23,8 @@ export async function testRabbitMq(): Promise<RabbitMqService> {
 
 /** A RabbitMQ of the test's own, which it may stop and kill, and which it ends. It knows the nodes that the shared OpenBao certifies. */
 export async function startTestRabbitMq(): Promise<RabbitMqService> {
-  const client = await connectTestVault(await testOpenBao(), 'root');
-  const nodeRoot = await createVaultAuthority({ client, clock: systemClock }).rootPem();
-  client.close();
-  return startRabbitMq({ dir: await newServiceFolder('rabbitmq'), extraCaPem: [nodeRoot] });
+  const extraCaPem = [await (await testOpenBao()).pkiRootPem()];
+  return startRabbitMq({ dir: await newServiceFolder('rabbitmq'), extraCaPem });
 }
 
 /** As `testRabbitMq`. Who seals it unseals it again. */

@@ -86,7 +86,7 @@ function questionOf(path: string, form: URLSearchParams): BrokerQuestion | undef
   const user = text('username');
   switch (path) {
     case '/rabbitmq/user':
-      return { about: 'user', user };
+      return { about: form.has('password') ? 'password' : 'user', user };
     case '/rabbitmq/vhost':
       return { about: 'vhost', user, vhost: text('vhost') };
     case '/rabbitmq/resource':

@@ -66,6 +66,22 @@ export async function migrate({ url, directory }: MigrateOptions): Promise<{ app
   }
 }
 
+/**
+ * Names of the files that `migrate` would apply, of which none is applied here. Fails `FatalError` for a history that is not this
+ * program's, as `migrate` does.
+ */
+export async function pendingMigrations(session: pg.Client, directory: string): Promise<string[]> {
+  const migrations = await readMigrations(directory);
+  const { rows: tables } = await session.query<{ found: boolean }>(
+    "select to_regclass('migrations') is not null as found",
+  );
+  if (tables[0]?.found !== true) return migrations.map(({ name }) => name);
+  await refuseForeignHistory(session, migrations);
+  const { rows } = await session.query<Pick<AppliedRow, 'number'>>('select number from migrations');
+  const applied = new Set(rows.map(({ number }) => number));
+  return migrations.filter(({ number }) => !applied.has(number)).map(({ name }) => name);
+}
+
 async function readMigrations(directory: string): Promise<Migration[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.sql') && name !== SCHEMA_DUMP).sort();
   const migrations: Migration[] = [];

@@ -41,7 +41,8 @@ const diagnoses: readonly Diagnosis[] = [
     matches: /CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/,
     code: 'invalid',
     reason: 'broker_certificate_expired',
-    message: "RabbitMQ's certificate has expired or is not valid yet. Renew it, or set the clock.",
+    message:
+      "The certificate of the RabbitMQ at RABBITMQ_URL has expired or is not valid yet. Renew it, or set this machine's clock.",
   },
   {
     matches: /ALERT_UNKNOWN_CA/,
@@ -74,20 +75,52 @@ const diagnoses: readonly Diagnosis[] = [
     matches: /ACCESS[-_]REFUSED/,
     code: 'forbidden',
     reason: 'broker_login_refused',
-    message:
-      "RabbitMQ knows no user of the certificate's common name, or the user has no permission in the virtual host.",
+    message: 'RabbitMQ knows no user of the common name of the certificate in RABBITMQ_SSL_CERTFILE.',
   },
   {
-    matches: /NOT[-_]ALLOWED/,
+    // Where RabbitMQ refuses to open the virtual host, amqplib tells the kind of its answer and not the reply code in it.
+    matches: /NOT[-_]ALLOWED|Expected ConnectionOpenOk; got <ConnectionClose/,
     code: 'forbidden',
     reason: 'broker_vhost_refused',
-    message: 'The virtual host in RABBITMQ_URL does not exist, or its user has no permission there.',
+    message:
+      'The virtual host in RABBITMQ_URL does not exist, the user of the certificate in RABBITMQ_SSL_CERTFILE has no permission there, or it takes no more connections.',
   },
   {
     matches: /WRONG_VERSION_NUMBER|EPROTO|UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/,
     code: 'invalid',
     reason: 'broker_no_tls',
     message: 'What listens at RABBITMQ_URL does not speak TLS 1.2 or newer. Use the port of the TLS listener, 5671.',
+  },
+  {
+    matches: /Frame size \d+ exceeds|Invalid frame|Unknown frame type|Expected ConnectionStart/,
+    code: 'invalid',
+    reason: 'broker_no_amqp',
+    message:
+      'What listens at RABBITMQ_URL speaks TLS but not AMQP 0-9-1. Use the port of the TLS listener for AMQP, 5671.',
+  },
+  {
+    matches: /ECONNREFUSED/,
+    code: 'unavailable',
+    reason: 'broker_unreachable',
+    message: 'RabbitMQ cannot be reached: nothing listens at RABBITMQ_URL.',
+  },
+  {
+    matches: /ENOTFOUND|EAI_AGAIN/,
+    code: 'unavailable',
+    reason: 'broker_unreachable',
+    message: 'RabbitMQ cannot be reached: the host in RABBITMQ_URL has no address.',
+  },
+  {
+    matches: /ETIMEDOUT/,
+    code: 'unavailable',
+    reason: 'broker_unreachable',
+    message: 'RabbitMQ cannot be reached: what is at RABBITMQ_URL does not answer in time.',
+  },
+  {
+    matches: /ECONNRESET|EPIPE|disconnected before|closed abruptly/,
+    code: 'unavailable',
+    reason: 'broker_unreachable',
+    message: 'RabbitMQ cannot be reached: what is at RABBITMQ_URL ends the connection before it has answered.',
   },
 ];
 
@@ -97,7 +130,12 @@ export function connectFailure(error: unknown): AppError {
   const text = textOf(error);
   const found = diagnoses.find(({ matches }) => matches.test(text));
   if (found !== undefined) return new AppError(found.code, found.message, { reason: found.reason }, error);
-  return new AppError('unavailable', 'RabbitMQ cannot be reached.', { reason: 'broker_unreachable' }, error);
+  return new AppError(
+    'unavailable',
+    'RabbitMQ cannot be reached at RABBITMQ_URL.',
+    { reason: 'broker_unreachable' },
+    error,
+  );
 }
 
 /** Why one operation on a channel failed; the connection may be as good as before. */

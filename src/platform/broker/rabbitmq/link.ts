@@ -1,6 +1,7 @@
 /** One connection to RabbitMQ over mutual TLS, made anew with backoff whenever it ends. */
 
-import { connect, credentials, type ChannelModel } from 'amqplib';
+import type { ConnectionOptions } from 'node:tls';
+import { connect, credentials, type ChannelModel, type Options } from 'amqplib';
 import { AppError } from '../../../domain/error.ts';
 import { closedError } from '../properties.ts';
 import { connectFailure } from './failure.ts';
@@ -45,7 +46,7 @@ export interface LinkHandlers {
 /** Owns the socket. Invariant: `model` is there exactly while RabbitMQ answers and the connection is prepared. */
 export class RabbitMqLink {
   readonly #options: LinkOptions;
-  readonly #address: Parameters<typeof connect>[0];
+  readonly #address: ReturnType<typeof parseAddress>;
   readonly #handlers: LinkHandlers;
   #model: ChannelModel | undefined;
   #failure: AppError | undefined;
@@ -124,17 +125,7 @@ export class RabbitMqLink {
   }
 
   async #connect(): Promise<ChannelModel> {
-    const { ca, cert, key, passphrase, servername } = this.#options.tls();
-    const model = await connect(this.#address, {
-      ...{ ca, cert, key, minVersion: 'TLSv1.2', rejectUnauthorized: true },
-      ...(passphrase === undefined ? {} : { passphrase }),
-      ...(servername === undefined ? {} : { servername }),
-      credentials: credentials.external(),
-      clientProperties: { connection_name: this.#options.name, product: 'Writ' },
-      ...{ timeout: connectTimeoutMs, noDelay: true, keepAlive: true, keepAliveDelay: 30_000 },
-    });
-    // What ends a connection arrives as `close` too; without a listener an error would end the process.
-    model.on('error', () => undefined);
+    const model = await openModel(this.#address, this.#options);
     model.on('blocked', (reason) => {
       this.#blockedBy = reason;
     });
@@ -176,6 +167,31 @@ export class RabbitMqLink {
   }
 }
 
+/** One connection, which whoever opens it watches over. Fails as the layers below do: `connectFailure` tells it in words. */
+export async function openModel(
+  address: ReturnType<typeof parseAddress>,
+  { tls, name }: Pick<LinkOptions, 'tls' | 'name'>,
+): Promise<ChannelModel> {
+  const model = await connect(address, {
+    ...tlsOptions(tls()),
+    credentials: credentials.external(),
+    clientProperties: { connection_name: name, product: 'Writ' },
+    ...{ timeout: connectTimeoutMs, noDelay: true, keepAlive: true, keepAliveDelay: 30_000 },
+  });
+  // What ends a connection arrives as `close` too; without a listener an error would end the process.
+  model.on('error', () => undefined);
+  return model;
+}
+
+/** How Writ speaks TLS to RabbitMQ. */
+export function tlsOptions({ ca, cert, key, passphrase, servername }: RabbitMqTls): ConnectionOptions {
+  return {
+    ...{ ca, cert, key, minVersion: 'TLSv1.2', rejectUnauthorized: true },
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(servername === undefined ? {} : { servername }),
+  };
+}
+
 function ended(model: ChannelModel): Promise<void> {
   return new Promise((resolve) => {
     model.once('close', () => {
@@ -190,7 +206,7 @@ export function versionOf(model: ChannelModel): string {
 }
 
 /** Reads `amqps://host:port/vhost`. Fails `invalid` for anything but TLS, and for credentials in the address. */
-function parseAddress(text: string): Parameters<typeof connect>[0] {
+export function parseAddress(text: string): Options.Connect & { hostname: string; port: number; vhost: string } {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'amqps:' || url.hostname === '') {
     throw new AppError(
@@ -204,7 +220,7 @@ function parseAddress(text: string): Parameters<typeof connect>[0] {
       reason: 'broker_url_refused',
     });
   }
-  const path = decodeURIComponent(url.pathname.slice(1));
+  const path = decoded(url.pathname.slice(1));
   return {
     protocol: 'amqps',
     hostname: url.hostname.replaceAll(/[[\]]/g, ''),
@@ -214,4 +230,14 @@ function parseAddress(text: string): Parameters<typeof connect>[0] {
     username: '',
     password: '',
   };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new AppError('invalid', 'The virtual host in RABBITMQ_URL is not well-formed: write "/" in a name as %2F.', {
+      reason: 'broker_url_refused',
+    });
+  }
 }

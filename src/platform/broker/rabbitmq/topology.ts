@@ -92,7 +92,7 @@ export async function declareAgain(model: ChannelModel, declared: DeclaredTopolo
 }
 
 /** Arguments of `queue.declare` for RabbitMQ 3.10 and newer. */
-function queueArguments(spec: QueueSpec): Record<string, string | number> {
+export function queueArguments(spec: QueueSpec): Record<string, string | number> {
   const { type, messageTtlMs, maxLength, deliveryLimit, deadLetterExchange, deadLetterRoutingKey } = spec;
   // At-least-once dead-lettering is for quorum queues, and wants publishers to be refused rather than the oldest dropped.
   const isSafeDeath = type === 'quorum' && deadLetterExchange !== undefined;

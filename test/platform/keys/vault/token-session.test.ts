@@ -30,6 +30,24 @@ describe('the session with Vault', function () {
       expect(vault.count('kv/data/x')).to.be.at.most(1 + 2000);
     }));
 
+  it('asks nothing more for a call that learns later than others that its token has ended', () =>
+    withHostile(async ({ client, vault }) => {
+      vault.endTokens();
+      const late = new Promise<() => void>((resolve) => {
+        vault.behaviour = (request, response) => {
+          vault.behaviour = good;
+          resolve(() => refuse(403)(request, response));
+        };
+      });
+      const call = client.read('kv/data/late');
+      const deny = await late;
+      await client.read('kv/data/x');
+      const lookups = vault.count(lookup);
+      deny();
+      expect(await call).to.include({ path: 'kv/data/late' });
+      expect([vault.count(lookup), vault.count(login)]).to.deep.equal([lookups, 2]);
+    }));
+
   it('tells a denied call from a token that ended, and does not log in for it', () =>
     withHostile(async ({ client, vault }) => {
       vault.behaviour = refuse(403);
@@ -169,6 +187,28 @@ describe('the session with Vault', function () {
       (vault) => (vault.ttlS = 2),
     ));
 
+  it('does not go back to a token that was renewed while another took its place', () =>
+    withHostile(
+      async ({ client, vault }) => {
+        const renewed = new Promise<() => void>((resolve) => {
+          vault.authBehaviours.set(renewal, (_, response) => {
+            vault.authBehaviours.delete(renewal);
+            resolve(() => sendJson(response, 200, { auth: { client_token: 'x', lease_duration: 3600 } }));
+          });
+        });
+        const answerRenewal = await renewed;
+        vault.endTokens();
+        vault.ttlS = 3600;
+        await client.read('kv/data/x');
+        answerRenewal();
+        await client.status();
+        await client.read('kv/data/y');
+        expect([vault.count('kv/data/y'), vault.count(login)]).to.deep.equal([1, 2]);
+      },
+      {},
+      (vault) => (vault.ttlS = 1),
+    ));
+
   it('logs in anew in time for tokens that cannot be renewed, and for those near their longest life', () =>
     withHostile(
       async ({ vault }) => {
@@ -192,12 +232,13 @@ describe('the session with Vault', function () {
   it('renews nothing after it was closed', async () => {
     const vault = await startHostileVault();
     vault.ttlS = 1;
-    const client = await openVault(optionsFor(vault));
-    await seen(vault, renewal, 1);
+    const logged: string[] = [];
+    const client = await openVault(optionsFor(vault, { log: (event) => logged.push(event) }));
+    while (!logged.includes('vault_token_renewed')) await new Promise((resolve) => setTimeout(resolve, 5));
     client.close();
-    const renewals = vault.count(renewal);
+    const [renewals, lines] = [vault.count(renewal), logged.length];
     await new Promise((resolve) => setTimeout(resolve, 1200));
-    expect(vault.count(renewal)).to.equal(renewals);
+    expect([vault.count(renewal), logged.length]).to.deep.equal([renewals, lines]);
     await vault.stop();
   });
 
