@@ -44,7 +44,7 @@ export function countedBroker(
   onPublished: (outcomes: readonly PublishOutcome[]) => void,
 ): Broker {
   return {
-    declare: (topology) => broker.declare(topology),
+    declare: (topology, options) => broker.declare(topology, options),
     deleteQueue: (name) => broker.deleteQueue(name),
     publish: async (messages: readonly OutgoingMessage[]) => {
       const outcomes = await broker.publish(messages);

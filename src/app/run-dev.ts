@@ -30,6 +30,14 @@ export function signalled(): Promise<NodeJS.Signals> {
   });
 }
 
+/** What was started; undefined where a signal came first: the process may end then, which is as safe as being killed. */
+export async function unlessStopped<T>(starting: Promise<T>, stopped: Promise<unknown>): Promise<T | undefined> {
+  const started = await Promise.race([starting, stopped.then(() => undefined)]);
+  // Whatever goes on starting ends with the process.
+  if (started === undefined) setTimeout(() => process.exit(), 0);
+  return started;
+}
+
 function summaryOf(dev: Dev): object {
   return {
     url: dev.url,

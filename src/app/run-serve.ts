@@ -1,6 +1,6 @@
 /** Runs `writ serve` until a signal asks it to stop. */
 
-import { signalled } from './run-dev.ts';
+import { signalled, unlessStopped } from './run-dev.ts';
 import { startServe, type ServeOptions } from './serve.ts';
 
 export interface RunServeOptions extends ServeOptions {
@@ -11,7 +11,8 @@ export interface RunServeOptions extends ServeOptions {
 /** Resolves after an orderly stop. A second signal ends the process at once. */
 export async function runServe(options: RunServeOptions): Promise<void> {
   const stopped = signalled();
-  const serving = await startServe(options);
+  const serving = await unlessStopped(startServe(options), stopped);
+  if (serving === undefined) return;
   const { url, origin } = serving;
   process.stdout.write(
     options.json

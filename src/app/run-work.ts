@@ -1,6 +1,6 @@
 /** Runs `writ work` until a signal, its management door or a failure ends it. */
 
-import { signalled } from './run-dev.ts';
+import { signalled, unlessStopped } from './run-dev.ts';
 import { startWork, type WorkOptions } from './work.ts';
 
 export interface RunWorkOptions extends Omit<WorkOptions, 'onEnd'> {
@@ -15,12 +15,14 @@ export async function runWork(options: RunWorkOptions): Promise<boolean> {
   const ended = new Promise<'failed' | 'terminated'>((resolve) => {
     end = resolve;
   });
-  const working = await startWork({
+  const starting = startWork({
     ...options,
     onEnd: (reason) => {
       end(reason);
     },
   });
+  const working = await unlessStopped(starting, stopped);
+  if (working === undefined) return true;
   const { nodeId, dataDir, managementUrl } = working;
   const summary = { node_id: nodeId, data_dir: dataDir, management_url: managementUrl ?? null, pid: process.pid };
   process.stdout.write(

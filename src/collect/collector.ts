@@ -57,6 +57,7 @@ export class Collector {
   readonly #recorded = new WeakSet<Delivery>();
   #waiting: Delivery[] = [];
   #consumer: Consumer | undefined;
+  #isStopping = false;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
@@ -64,7 +65,8 @@ export class Collector {
 
   /** Begins to consume; `onWork` is called when something has arrived for `runOnce`, `onLost` when the consumer is gone. */
   async start(onWork: () => void, onLost: () => void): Promise<void> {
-    this.#consumer = await this.#options.broker.consume(receiptsQueue, {
+    this.#isStopping = false;
+    const consumer = await this.#options.broker.consume(receiptsQueue, {
       prefetch,
       onDeliveries: (deliveries) => {
         this.#waiting.push(...deliveries);
@@ -76,8 +78,17 @@ export class Collector {
         onLost();
       },
     });
+    if (this.#isStopped()) {
+      await consumer.cancel();
+      return;
+    }
+    this.#consumer = consumer;
     // Deliveries may have arrived before the consumer was known.
     onWork();
+  }
+
+  #isStopped(): boolean {
+    return this.#isStopping;
   }
 
   /** Whether everything that has arrived is committed. */
@@ -86,6 +97,7 @@ export class Collector {
   }
 
   async stop(): Promise<void> {
+    this.#isStopping = true;
     const consumer = this.#consumer;
     this.#consumer = undefined;
     this.#waiting = [];

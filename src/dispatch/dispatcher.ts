@@ -36,6 +36,8 @@ export interface DispatcherOptions extends StandingContext {
   processId: string;
   /** Called after each commit that wrote records. */
   onCommitted: () => void;
+  /** These ended without an order: their requester may not have them run any more. */
+  onRefused: (taskIds: readonly string[]) => void;
   /** What became of publishing; a manifest that no node got is sent again by recovery. */
   onPublished: (outcome: { confirmed: number; failed: number }) => void;
 }
@@ -148,6 +150,7 @@ export class Dispatcher {
     });
     scheduler.forget(tasks);
     onCommitted();
+    this.#options.onRefused(tasks.map(({ task_id }) => task_id));
   }
 
   async #sign(unsigned: readonly UnsignedManifest[]): Promise<SignedManifest[]> {

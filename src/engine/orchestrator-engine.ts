@@ -273,8 +273,10 @@ export class OrchestratorEngine {
         this.#collecting.wake();
       }, again);
     } catch (error) {
-      if (!(error instanceof AppError) || error.code !== 'unavailable')
-        this.#parts.log('warn', 'collect.failed', { error });
+      const code = error instanceof AppError ? error.code : undefined;
+      if (code !== 'unavailable') this.#parts.log('warn', 'collect.failed', { error });
+      // Somebody took the queue away.
+      if (code === 'not_found') await this.#declare().catch(() => undefined);
       again();
     }
   }

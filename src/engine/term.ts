@@ -13,7 +13,7 @@ import { TaskScheduler } from '../schedule/task-scheduler.ts';
 import type { ReadyTask } from '../tasks/ready-task.ts';
 import { TelemetryPipeline } from '../telemetry/telemetry-pipeline.ts';
 import { TelemetryPublisher } from '../telemetry/telemetry-publisher.ts';
-import { queueOf, type Feed } from '../telemetry/feeds.ts';
+import { queueOf, telemetryTopology, type Feed } from '../telemetry/feeds.ts';
 import { Loop, type LoopOptions } from './loop.ts';
 import type { EngineParts } from './parts.ts';
 import { appendHeartbeat, expireTasks, roundMax, wakeDue } from './rounds.ts';
@@ -193,6 +193,10 @@ export class Term {
       onCommitted: () => {
         this.#sequencing.wake();
       },
+      onRefused: (taskIds) => {
+        parts.onTasksEnded(taskIds);
+        parts.peers?.tellEnded();
+      },
       onPublished: ({ failed }) => {
         if (failed > 0) parts.log('warn', 'manifest.unsent', { failed });
       },
@@ -209,6 +213,7 @@ export class Term {
       ...{ feed, names, isWanted },
       queue: queueOf(feed, names),
       ...(queueMaxLength === undefined ? {} : { queueMaxLength }),
+      declare: () => parts.broker.declare(telemetryTopology(names, parts.telemetry.feeds)),
       onMemoryLost: () => {
         parts.log('warn', 'telemetry.rewound', { feed });
       },
@@ -270,6 +275,7 @@ export class Term {
     this.#scheduler.forget(expired);
     this.#sequencing.wake();
     this.#parts.onTasksEnded(expired.map(({ task_id }) => task_id));
+    this.#parts.peers?.tellEnded();
     return expired.length === roundMax;
   }
 

@@ -14,8 +14,7 @@ export type BrokerQuestion =
   | { about: 'topic'; user: string };
 
 /** Why it is denied; stable codes. Undefined where it is allowed. */
-export type BrokerDenial =
-  'unknown_node' | 'node_quarantined' | 'password_login' | 'other_vhost' | 'broker_permission';
+export type BrokerDenial = 'unknown_node' | 'node_quarantined' | 'password_login' | 'other_vhost' | 'broker_permission';
 
 /** Decides by the nodes as they are known; one that is not known is looked up. `vhost` is the one that Writ lives in. */
 export async function decideBrokerAccess(

@@ -14,8 +14,8 @@ import {
   quarantine,
 } from './credential-sql.ts';
 
-/** A call of the node itself may arrive late, with the credential that another call has replaced meanwhile. */
-const lateS = 60;
+/** The last call of a boot that was killed may arrive so long after the next boot has used another credential, or a tenth of its life. */
+const lateMaxS = 15;
 /** Credentials of the next generation that are handed out at most: as many answers may be lost. */
 const nextMax = 8;
 
@@ -53,7 +53,10 @@ export async function takeCredential(
       await promoteCredential(tx, nodeId, sha256, credential.expires_at);
       return 'current';
     }
-    const isLate = node.boot_id === bootId && node.promoted_s_ago < lateS;
+    // The node itself has moved on, however long its call took; a boot that was killed may have sent one just before.
+    const lateS = Math.min(lateMaxS, context.credentialLifetimeS / 10);
+    const isLate =
+      node.boot_id === bootId || (credential.generation === node.generation - 1 && node.promoted_s_ago < lateS);
     if (isLate) return 'late';
     await quarantineNode(tx, nodeId, context);
     return 'cloned';

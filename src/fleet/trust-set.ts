@@ -8,6 +8,8 @@ import type { Database } from '../platform/postgres/pool.ts';
 
 /** Heartbeats of many nodes share one look at the table. */
 const freshMs = 1000;
+/** Nodes need not hear of keys that were retired so long ago: nothing that these signed is taken any more. */
+const forgetMs = 3_600_000;
 
 /** Keeps the keys for a moment and their proofs for good: a proof under a checkpoint stays true. */
 export class TrustSet {
@@ -27,7 +29,9 @@ export class TrustSet {
   async read(knownKids?: readonly string[]): Promise<NodeTrust> {
     const { origin, vkey } = this.#options;
     const manifest_keys: NodeTrust['manifest_keys'] = [];
+    const forgottenMs = this.#options.clock.now() - forgetMs;
     for (const { kid, jwk, trusted_until } of await this.#manifestKeys()) {
+      if (trusted_until !== null && trusted_until.getTime() < forgottenMs) continue;
       const key = { kid, jwk: { ...jwk }, until: trusted_until?.toISOString() ?? null };
       if (knownKids === undefined || knownKids.includes(kid)) {
         manifest_keys.push(key);

@@ -4,7 +4,7 @@ import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/error.ts';
 import type { KeyVersion, Signer, SigningKey } from '../domain/signer.ts';
 import { clockSkewS, manifestLifetimeS } from '../proof/manifest.ts';
-import type { Database } from '../platform/postgres/pool.ts';
+import type { Database, Queryable } from '../platform/postgres/pool.ts';
 import type { AuditLogger } from './audit-logger.ts';
 import { readTrustedKeys, retireKeys, trustKey, type NewTrust, type TrustedKey } from './trust.ts';
 
@@ -39,6 +39,8 @@ type ManifestKeyRow = TrustedKey & { key_version: number; signs_from: Date };
 export class ManifestKeys {
   readonly #options: ManifestKeysOptions;
   #signer: Signer;
+  /** Another key signs by now, and this process does not have it. */
+  #isRetired = false;
   #retiredBefore = 0;
 
   private constructor(options: ManifestKeysOptions, signer: Signer) {
@@ -62,13 +64,16 @@ export class ManifestKeys {
       await database.transaction((tx) =>
         trustKey(tx, audit, { kid, jwk, use: 'manifest', from, signing: { version, from } }),
       );
-      signing = latest;
+      signing = signingOf(await readManifestKeys(database), versions, new Date(clock.now()));
+      // A key is trusted once: one that was retired, or is to sign later, does not sign now.
+      if (signing === undefined) throw mayNotSign();
     }
     return new ManifestKeys(options, await key.signer(signing.version));
   }
 
   /** Signs manifests now. Ask again for each batch: it changes with a rotation. */
   get signer(): Signer {
+    if (this.#isRetired) throw mayNotSign();
     return this.#signer;
   }
 
@@ -80,15 +85,18 @@ export class ManifestKeys {
     const { database, audit, key, clock } = this.#options;
     const now = new Date(clock.now());
     const trusted = await readManifestKeys(database);
-    if (trusted.some(({ signs_from }) => signs_from > now)) {
-      throw new AppError('conflict', 'A new version of the key is trusted already and is about to sign.', {
-        reason: 'rotation_pending',
-      });
-    }
-    const left = (await key.versions()).findLast(({ kid }) => !trusted.some((known) => known.kid === kid));
-    const { kid, jwk, version } = left ?? (await key.rotate().catch(refuseRotation));
+    refusePending(trusted, now);
+    // Only the newest: one that is older than a version that has signed is no new key.
+    const latest = (await key.versions()).at(-1);
+    const isLeft = latest !== undefined && !trusted.some(({ kid }) => kid === latest.kid);
+    const { kid, jwk, version } = isLeft ? latest : await key.rotate().catch(refuseRotation);
     const signing = { version, from: new Date(now.getTime() + activateInS * 1000) };
-    await database.transaction((tx) => trustKey(tx, audit, { kid, jwk, use: 'manifest', from: now, signing, by }));
+    await database.transaction(async (tx) => {
+      // Rotations go one after the other: of two at once, one finds the other's.
+      await tx.query("select pg_advisory_xact_lock(hashtext('writ.manifest_key_rotation'))");
+      refusePending(await readManifestKeys(tx), now);
+      await trustKey(tx, audit, { kid, jwk, use: 'manifest', from: now, signing, by });
+    });
     const state = (await this.list()).find((known) => known.kid === kid);
     if (state === undefined) throw new Error('a key that was trusted just now is not there');
     return state;
@@ -124,7 +132,8 @@ export class ManifestKeys {
     const signing = await this.#switch(keys);
     if (signing === undefined) return;
     const former = keys.filter(
-      ({ signs_from, trusted_until }) => signs_from < signing.signs_from && trusted_until === null,
+      ({ kid, signs_from, trusted_until }) =>
+        kid !== signing.kid && signs_from <= signing.signs_from && trusted_until === null,
     );
     if (former.length > 0) {
       const until = new Date(clock.now() + retireAfterS * 1000);
@@ -142,13 +151,33 @@ export class ManifestKeys {
     const { key, clock } = this.#options;
     const now = new Date(clock.now());
     const due = latestDue(keys, now);
-    if (due === undefined || due.kid === this.#signer.kid) return due;
+    const own = keys.find(({ kid }) => kid === this.#signer.kid);
+    if (due === undefined || due.kid === this.#signer.kid) {
+      this.#isRetired = (own?.trusted_until ?? null) !== null;
+      return due;
+    }
     const isHere = (await key.versions()).some(({ kid }) => kid === due.kid);
-    // The key of another place signed last: what this process has was trusted when it was opened.
+    // The key of another place signed last. What this process has may sign only while the log has not retired it.
+    this.#isRetired = !isHere && (own?.trusted_until ?? null) !== null;
     if (!isHere) return undefined;
     this.#signer = await key.signer(due.key_version);
     return due;
   }
+}
+
+function refusePending(keys: readonly ManifestKeyRow[], now: Date): void {
+  if (!keys.some(({ signs_from }) => signs_from > now)) return;
+  throw new AppError('conflict', 'A new version of the key is trusted already and is about to sign.', {
+    reason: 'rotation_pending',
+  });
+}
+
+function mayNotSign(): AppError {
+  return new AppError(
+    'unavailable',
+    'The key of manifests that this orchestrator has was retired, or is to sign later: it is not the one that the log trusts now.',
+    { reason: 'signing_key_retired' },
+  );
 }
 
 function refuseRotation(error: unknown): never {
@@ -165,8 +194,8 @@ function passForbidden(error: unknown): void {
   if (!(error instanceof AppError) || error.code !== 'forbidden') throw error;
 }
 
-async function readManifestKeys(database: Database): Promise<ManifestKeyRow[]> {
-  const keys = await readTrustedKeys(database);
+async function readManifestKeys(db: Queryable): Promise<ManifestKeyRow[]> {
+  const keys = await readTrustedKeys(db);
   return keys.filter(
     (key): key is ManifestKeyRow => key.use === 'manifest' && key.key_version !== null && key.signs_from !== null,
   );
@@ -176,9 +205,15 @@ function latestDue(keys: readonly ManifestKeyRow[], now: Date): ManifestKeyRow |
   return keys
     .filter(({ signs_from, trusted_until }) => signs_from <= now && trusted_until === null)
     .reduce<ManifestKeyRow | undefined>(
-      (latest, key) => (latest === undefined || key.signs_from >= latest.signs_from ? key : latest),
+      (latest, key) => (latest === undefined || isLater(key, latest) ? key : latest),
       undefined,
     );
+}
+
+/** Of two that sign from the same moment on, the newer version is the later one. */
+function isLater(key: ManifestKeyRow, other: ManifestKeyRow): boolean {
+  const byMs = key.signs_from.getTime() - other.signs_from.getTime();
+  return byMs > 0 || (byMs === 0 && key.key_version > other.key_version);
 }
 
 /** The version that signs now, of those that are there. */

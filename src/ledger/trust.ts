@@ -72,7 +72,7 @@ export async function readTrustedKeys(db: Queryable): Promise<TrustedKey[]> {
   const found = await db.query<TrustedKey>({
     name: 'read_trusted_keys',
     text: `select kid, use, jwk, vkey, node_id, trusted_from, trusted_until, key_version, signs_from from trusted_keys
-            order by trusted_from, kid`,
+            order by trusted_from, key_version, kid`,
     values: [],
   });
   return found.rows;

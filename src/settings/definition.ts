@@ -21,7 +21,7 @@ export function define<T>(
 ): Definition<T> {
   return {
     env,
-    schema,
+    schema: schema instanceof z.ZodNumber ? (digits.pipe(schema) as unknown as z.ZodType<T>) : schema,
     fallback: typeof fallback === 'function' ? (fallback as () => T) : () => fallback,
     description,
   };
@@ -32,9 +32,21 @@ export function defineSecret(env: string, description: string): Definition<strin
   return { ...define(env, z.string(), '', description), isSecret: true };
 }
 
+/** What is read as a number: an empty text, `null` and `[]` would be 0, and that may switch something off. */
+const digits = z
+  .unknown()
+  .refine(
+    (given) =>
+      /^-?\d+(\.\d+)?$/.test(typeof given === 'string' ? given : typeof given === 'number' ? given.toString() : ''),
+    'a number in digits',
+  );
+
 export const seconds = z.coerce.number().min(0).max(31_536_000);
 export const count = z.coerce.number().int().min(0);
 export const name = z.string().regex(/^[A-Za-z0-9._-]{1,127}$/, 'a name: letters, digits, ". _ -", 127 at most');
-export const listen = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'HOST:PORT');
+export const listen = z
+  .string()
+  .regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'HOST:PORT')
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'HOST:PORT, with a port up to 65535');
 export const optionalListen = listen.or(z.literal(''));
 export const path = z.string();

@@ -1,7 +1,7 @@
 /** The settings of an orchestrator and its node: one schema, from file, environment and flags to one frozen object. */
 
 import { readFileSync } from 'node:fs';
-import { parse as parseYaml } from 'yaml';
+import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { AppError, type FieldError } from '../domain/error.ts';
 import type { Definition } from './definition.ts';
 import { generalDefinitions } from './general-definitions.ts';
@@ -70,6 +70,7 @@ export function loadSettings(input: SettingsInput = {}): LoadedSettings {
     const lines = errors.map(({ path, message }) => `  ${path}: ${message}`).join('\n');
     throw new AppError('invalid', `These settings are not valid:\n${lines}`, { reason: 'invalid_settings', errors });
   }
+  for (const value of Object.values(settings)) Object.freeze(value);
   return { settings: Object.freeze(settings) as unknown as Settings, sources: sources as LoadedSettings['sources'] };
 }
 
@@ -137,10 +138,19 @@ function readSecret(
   if (named !== undefined && environment[env] !== undefined) {
     errors.push({ path: env, message: `and ${env}_FILE are both set: unset one of them` });
   }
-  const given = firstGiven(undefined, environment[env] ?? readSecretFile(named, `${env}_FILE`, errors), file[key]);
   const namedInFile = file[`${key}_file`];
-  if (given.source !== 'default' || typeof namedInFile !== 'string') return given;
-  return { value: readSecretFile(namedInFile, `${key}_file`, errors), source: 'file' };
+  if (namedInFile !== undefined && file[key] !== undefined) {
+    errors.push({ path: key, message: `and ${key}_file are both set: remove one of them` });
+  }
+  if (namedInFile !== undefined && typeof namedInFile !== 'string') {
+    errors.push({ path: `${key}_file`, message: 'the path of a file' });
+  }
+  const fromEnvironment = environment[env] ?? readSecretFile(named, `${env}_FILE`, errors);
+  if (fromEnvironment !== undefined) return { value: fromEnvironment, source: 'environment' };
+  // As it stands there: a number would not be the digits that somebody wrote.
+  if (file[key] !== undefined) return { value: file[key], source: 'file' };
+  const fromFile = typeof namedInFile === 'string' ? readSecretFile(namedInFile, `${key}_file`, errors) : undefined;
+  return { value: fromFile, source: fromFile === undefined ? 'default' : 'file' };
 }
 
 function readSecretFile(path: string | undefined, setting: string, errors: FieldError[]): string | undefined {
@@ -148,8 +158,7 @@ function readSecretFile(path: string | undefined, setting: string, errors: Field
   try {
     return readFileSync(path, 'utf8').trim();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
-    errors.push({ path: setting, message: `${path} cannot be read${code}` });
+    errors.push({ path: setting, message: `${path} cannot be read${whyUnreadable(error)}` });
     return undefined;
   }
 }
@@ -170,9 +179,10 @@ function readFile(path: string | undefined, errors: FieldError[]): Record<string
   if (path === undefined || path === '') return {};
   let values: unknown;
   try {
-    values = parseYaml(readFileSync(path, 'utf8'), { maxAliasCount: 0 }) ?? {};
+    // Its own messages and warnings quote lines, and a line may be that of a secret.
+    values = parseYaml(readFileSync(path, 'utf8'), { maxAliasCount: 0, logLevel: 'error' }) ?? {};
   } catch (error) {
-    errors.push({ path, message: `cannot be read: ${error instanceof Error ? error.message : 'unknown'}` });
+    errors.push({ path, message: `cannot be read${whyUnreadable(error)}` });
     return {};
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
@@ -183,4 +193,11 @@ function readFile(path: string | undefined, errors: FieldError[]): Record<string
     if (!isKnown(key)) errors.push({ path: `${path}: ${key}`, message: 'is not a setting' });
   }
   return values as Record<string, unknown>;
+}
+
+function whyUnreadable(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
+  const where = line === undefined ? '' : ` in line ${line.toString()}`;
+  return 'code' in error ? ` (${String(error.code)}${where})` : '';
 }

@@ -2,7 +2,10 @@
 
 import type { Feed } from './feeds.ts';
 
-/** Messages that consumers may have in hand and not acknowledged: they are not in the queue and not dealt with. */
+/**
+ * Messages that consumers may have in hand and not acknowledged: they are not in the queue and not dealt with. Whoever holds one back while
+ * more than so many after it are acknowledged is not seen: a queue tells only how long it is.
+ */
 const inHand: Readonly<Record<Feed, number>> = { events: 2000, batches: 200 };
 const samplesMax = 4096;
 
@@ -12,6 +15,9 @@ export class ConsumedPosition {
   /** After so many messages, everything below `seq` was in the queue. Ascending. */
   #samples: { published: number; seq: number }[] = [];
   #published = 0;
+  #moves = 0;
+  /** One sample for so many moves. */
+  #every = 1;
 
   constructor(feed: Feed) {
     this.#inHand = inHand[feed];
@@ -20,9 +26,12 @@ export class ConsumedPosition {
   /** Messages were published; all records below `seq` are told of whole. */
   moved(messages: number, seq: number): void {
     this.#published += messages;
+    if (++this.#moves % this.#every !== 0) return;
     this.#samples.push({ published: this.#published, seq });
-    // Every other one is enough: the position is then a little behind, which is safe.
-    if (this.#samples.length > samplesMax) this.#samples = this.#samples.filter((_, i) => i % 2 === 1);
+    if (this.#samples.length <= samplesMax) return;
+    // Every other one is enough, of old ones and of new ones alike: the position is then a little behind, which is safe.
+    this.#samples = this.#samples.filter((_, i) => i % 2 === 1);
+    this.#every *= 2;
   }
 
   /** The `seq` below which everything was consumed, with so many messages left in the queue; undefined where nothing can be said. */
@@ -31,6 +40,7 @@ export class ConsumedPosition {
     const index = this.#samples.findLastIndex(({ published }) => published <= consumed);
     const sample = this.#samples[index];
     if (sample !== undefined) this.#samples = this.#samples.slice(index);
+    if (this.#samples.length < samplesMax / 4) this.#every = 1;
     return sample?.seq;
   }
 }

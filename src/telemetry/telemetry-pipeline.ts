@@ -2,6 +2,7 @@
 
 import type { Broker } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
+import { AppError } from '../domain/error.ts';
 import type { EventType, TelemetryEvent } from '../domain/event.ts';
 import type { AuditLogger } from '../ledger/audit-logger.ts';
 import { readLines } from '../ledger/log-sql.ts';
@@ -34,6 +35,8 @@ export interface TelemetryPipelineOptions {
   /** At most so many messages wait in it; the rest waits in the log. Absent for no bound. */
   queueMaxLength?: number;
   isWanted: (type: EventType) => boolean;
+  /** Declares the queues of telemetry again. */
+  declare: () => Promise<void>;
   onDead: (count: number) => void;
   /** The broker has lost its queues: consumers get again what they may not have had. */
   onMemoryLost: () => void;
@@ -45,8 +48,10 @@ export interface TelemetryPipelineOptions {
  */
 export class TelemetryPipeline {
   readonly #options: TelemetryPipelineOptions;
-  readonly #consumed: ConsumedPosition;
+  #consumed: ConsumedPosition;
   #isMemoryKnown = false;
+  /** What the last look at the broker's memory found. */
+  #wasLost = false;
   #notedAtMs = Number.NEGATIVE_INFINITY;
   /** Messages that the queue takes before it has to be looked at again; it may have room for more. */
   #room = 0;
@@ -81,14 +86,14 @@ export class TelemetryPipeline {
     }
     const { events, next } = this.#project(lines, cursor);
     const messages = feedMessages(feed, events, names);
-    const { done, refused, failure } = await this.#publish(messages);
+    const { done, confirmed, refused, failure } = await this.#publish(messages);
     if (refused.length > 0) {
       await this.#bury(refused);
       publisher.markBuried(refused);
     }
     const reached = failure === undefined ? next : cursorBefore(messages[done], events, cursor);
     if (reached.next_seq > cursor.next_seq) await moveCursor(database, term, cursorName(feed), reached);
-    this.#consumed.moved(done, reached.next_seq);
+    this.#consumed.moved(confirmed, reached.next_seq);
     this.#cursor = reached;
     if (failure !== undefined) throw failure;
     return lines.length === recordsMax || next.next_seq <= (lines.at(-1)?.seq ?? 0);
@@ -110,9 +115,11 @@ export class TelemetryPipeline {
   async #checkMemory(): Promise<void> {
     const { database, broker, feed, publisher, onMemoryLost } = this.#options;
     if (this.#isMemoryKnown) return;
-    if ((await checkBrokerMemory(database, broker, feed)) === 'lost') {
+    this.#wasLost = (await checkBrokerMemory(database, broker, feed)) === 'lost';
+    if (this.#wasLost) {
       this.#cursor = undefined;
       this.#room = 0;
+      this.#consumed = new ConsumedPosition(feed);
       publisher.forget();
       onMemoryLost();
     }
@@ -123,8 +130,16 @@ export class TelemetryPipeline {
     const { database, broker, queue, feed, clock } = this.#options;
     if (clock.monotonicMs() - this.#notedAtMs < noteMs) return;
     this.#notedAtMs = clock.monotonicMs();
-    const seq = this.#consumed.at(await broker.depth(queue));
-    if (seq !== undefined) await noteConsumed(database, feed, seq);
+    const depth = await broker.depth(queue).catch(async (error: unknown) => {
+      // Somebody took the queue away: it is made again, and what was in it is gone.
+      if (error instanceof AppError && error.code === 'not_found') await this.#options.declare();
+      throw error;
+    });
+    const seq = this.#consumed.at(depth);
+    // A broker that was wiped and is back has an empty queue, which says nothing: it is looked at after the queue was.
+    this.#isMemoryKnown = false;
+    await this.#checkMemory();
+    if (seq !== undefined && !this.#wasLost) await noteConsumed(database, feed, seq);
   }
 
   /** A feed that was set back does not know which record it told of last: that is looked up, so that events stay the same. */

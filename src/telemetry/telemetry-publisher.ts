@@ -13,6 +13,15 @@ export interface Refused {
   attempts: number;
 }
 
+export interface Published {
+  /** Messages from the first on that need not go again. */
+  done: number;
+  /** Messages that the broker has taken in this call. */
+  confirmed: number;
+  refused: Refused[];
+  failure?: AppError;
+}
+
 export class TelemetryPublisher {
   readonly #broker: Broker;
   readonly #maxAttempts: number;
@@ -30,10 +39,7 @@ export class TelemetryPublisher {
    * them for the last time, and those are in `refused`. `failure` says why the rest has to go again; what is beyond the queue's `room`
    * does too.
    */
-  async publish(
-    messages: readonly FeedMessage[],
-    room = Number.POSITIVE_INFINITY,
-  ): Promise<{ done: number; refused: Refused[]; failure?: AppError }> {
+  async publish(messages: readonly FeedMessage[], room = Number.POSITIVE_INFINITY): Promise<Published> {
     const settled = new Set(messages.map(keyOf).filter((key) => this.#settled.has(key)));
     this.#settled = settled;
     const unsettled = messages.filter((message) => !settled.has(keyOf(message)));
@@ -56,9 +62,10 @@ export class TelemetryPublisher {
         done = messages.indexOf(message);
       }
     }
-    if (failure !== undefined) return { done, refused, failure };
-    if (unsent !== undefined) return { done: messages.indexOf(unsent), refused, failure: notTaken('queue_full') };
-    return { done, refused };
+    const confirmed = outcomes.filter(({ outcome }) => outcome === 'confirmed').length;
+    if (failure !== undefined) return { done, confirmed, refused, failure };
+    if (unsent === undefined) return { done, confirmed, refused };
+    return { done: messages.indexOf(unsent), confirmed, refused, failure: notTaken('queue_full') };
   }
 
   /** The broker has lost what it had: everything goes again. */

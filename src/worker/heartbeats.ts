@@ -86,7 +86,8 @@ export class Heartbeats {
     const isEarlierStuck = earlier > 0 && earlier === this.#earlier;
     this.#earlier = earlier;
     if (isStuck || isEarlierStuck) {
-      await receipts.resend(answer.receipts_through);
+      // Not waited for: the broker may take its time, and the lease does not.
+      receipts.resend(answer.receipts_through).catch(this.#options.onFailure);
     }
     this.#through = answer.receipts_through;
   }

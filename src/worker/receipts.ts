@@ -14,6 +14,8 @@ import type { Journal, SpooledReceipt } from './journal.ts';
 
 /** Output and metadata beside one receipt at most. */
 const bodiesMaxBytes = 4 * 1024 * 1024;
+/** Receipts that are sent again together. */
+const resendMax = 32;
 
 export interface ReceiptsOptions {
   nodeId: string;
@@ -37,6 +39,7 @@ export class Receipts {
   #waiting: FinishedOrder[] = [];
   #seq = -1;
   #working: Promise<void> | undefined;
+  #isResending = false;
   readonly #sending = new Set<Promise<unknown>>();
 
   constructor(options: ReceiptsOptions) {
@@ -65,11 +68,20 @@ export class Receipts {
     await Promise.all(this.#sending);
   }
 
-  /** Sends receipts of the spool again: those of earlier boots, and what of this boot was not acknowledged beyond `through`. */
+  /**
+   * Sends receipts of the spool again: those of earlier boots, and what of this boot was not acknowledged beyond `through`. A call while
+   * another is under way does nothing.
+   */
   async resend(through: number): Promise<void> {
-    const { journal, bootId } = this.#options;
-    const again = journal.spool.filter(({ boot_id, seq }) => boot_id !== bootId || seq > through);
-    await this.#send(again);
+    if (this.#isResending) return;
+    this.#isResending = true;
+    try {
+      const { journal, bootId } = this.#options;
+      const again = journal.spool.filter(({ boot_id, seq }) => boot_id !== bootId || seq > through);
+      for (let i = 0; i < again.length; i += resendMax) await this.#send(again.slice(i, i + resendMax));
+    } finally {
+      this.#isResending = false;
+    }
   }
 
   async #work(): Promise<void> {

@@ -12,6 +12,9 @@ export interface Trust {
   findKey: (kid: string) => PublicKey | undefined;
 }
 
+/** Longer than orchestrators tell of a retired key: it does not come back as a new one. */
+const forgetMs = 2 * 3_600_000;
+
 /**
  * Invariant: a key is here because the join gave it, or because a record under the pinned log key trusts it; a retired key stays retired,
  * and the end of a key only ever comes nearer. A far one that a liar told first does not keep the true one away.
@@ -34,8 +37,11 @@ export class PinnedTrust implements Trust {
     }
   }
 
-  /** Thumbprints of all keys that are known, retired ones included. */
+  /** Thumbprints of the keys that are known; those that were retired long ago are forgotten. */
   get kids(): string[] {
+    for (const [kid, { until }] of this.#keys) {
+      if (until !== null && Date.parse(until) < this.#clock.now() - forgetMs) this.#keys.delete(kid);
+    }
     return [...this.#keys.keys()];
   }
 

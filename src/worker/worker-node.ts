@@ -68,6 +68,8 @@ export class WorkerNode {
   #arrived: Delivery[] = [];
   #taking: Promise<void> | undefined;
   #isStopping = false;
+  /** Why consuming could not begin the last time: told once. */
+  #consumeFailure: string | undefined;
   #tidyTimer: NodeJS.Timeout | undefined;
 
   private constructor(options: WorkerNodeOptions, parts: NodeParts) {
@@ -186,7 +188,7 @@ export class WorkerNode {
   async #consume(): Promise<void> {
     if (this.#isStopping) return;
     try {
-      this.#consumer = await this.#broker.consume(this.#identity.value.broker.queue, {
+      const consumer = await this.#broker.consume(this.#identity.value.broker.queue, {
         prefetch,
         onDeliveries: (deliveries) => {
           this.#arrived.push(...deliveries);
@@ -201,9 +203,19 @@ export class WorkerNode {
           setTimeout(() => void this.#consume(), consumeAgainMs).unref();
         },
       });
-    } catch {
+      if (this.#isStopped()) await consumer.cancel();
+      else this.#consumer = consumer;
+      this.#consumeFailure = undefined;
+    } catch (error) {
+      const reason = error instanceof AppError ? error.reason : 'unknown';
+      if (reason !== this.#consumeFailure) this.#options.log('consumer.not_begun', { reason });
+      this.#consumeFailure = reason;
       setTimeout(() => void this.#consume(), consumeAgainMs).unref();
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#isStopping;
   }
 
   async #takeArrived(): Promise<void> {
@@ -219,7 +231,10 @@ export class WorkerNode {
         const { payload, refused } = opened;
         const orders = opened.accepted.map(({ task_id, attempt }) => ({ task_id, attempt }));
         // Memory changes in this call, so the next manifest of the batch is judged by it; the writes go together.
-        taken.push(this.#journal.take([{ payload, body: Buffer.from(delivery.body), orders }]));
+        const taking = this.#journal.take([{ payload, body: Buffer.from(delivery.body), orders }]);
+        // Waited for below; a failure until then is not one that nobody hears of.
+        taking.catch(() => undefined);
+        taken.push(taking);
         accepted.push(...opened.accepted);
         for (const order of refused) this.#receipts.add(withoutRun(order, 'refused', order.reason, order.message));
       }

@@ -35,7 +35,7 @@ describe('the record of a denial by the broker', () => {
     return eventually(async () => {
       const records = await test.records('auth.deny');
       expect(logged, 'what is written down is not lost').to.deep.equal([]);
-      return records.length > before ? (records.at(-1)) : undefined;
+      return records.length > before ? records.at(-1) : undefined;
     });
   }
 

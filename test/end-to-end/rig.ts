@@ -176,7 +176,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     pauseTelemetry: async () => telemetryConsumer?.cancel(),
     resumeTelemetry: async () => {
-      telemetryConsumer = await consumeTelemetry();
+      telemetryConsumer = await eventually(() => consumeTelemetry().catch(() => undefined));
     },
     atRest: async () => {
       await eventually(async () => {
@@ -318,7 +318,7 @@ function wireOf(wires: ReadonlyMap<WorkerNode, Wire>, node: WorkerNode): Wire {
 
 function wiredBroker(broker: Broker, wire: Wire): Broker {
   return {
-    declare: (topology) => broker.declare(topology),
+    declare: (topology, options) => broker.declare(topology, options),
     deleteQueue: (name) => broker.deleteQueue(name),
     depth: (queue) => broker.depth(queue),
     health: () => broker.health(),

@@ -132,7 +132,7 @@ class UnconfirmingBroker {
 
   around(inner: Broker): Broker {
     return {
-      declare: (topology) => inner.declare(topology),
+      declare: (topology, options) => inner.declare(topology, options),
       deleteQueue: (name) => inner.deleteQueue(name),
       depth: (queue) => inner.depth(queue),
       health: () => inner.health(),

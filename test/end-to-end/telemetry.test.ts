@@ -289,7 +289,7 @@ class StrictBroker {
 
   around(inner: Broker): Broker {
     return {
-      declare: (topology) => inner.declare(topology),
+      declare: (topology, options) => inner.declare(topology, options),
       deleteQueue: (name) => inner.deleteQueue(name),
       depth: (queue) => inner.depth(queue),
       health: () => inner.health(),

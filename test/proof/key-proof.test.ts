@@ -219,7 +219,7 @@ describe('the proof of a record that no log should have', () => {
     expect(verifyKeyProof(signed(lineOf()), vkey).key.kid).to.equal(second.kid);
   });
 
-  const other = (key: TestKey): object => ({ jwk: key.jwk });
+  const other = (key: TestKey): Record<string, unknown> => ({ jwk: key.jwk });
   const refused: [what: string, proof: () => string, code: string][] = [
     ['under a checkpoint of another log', () => signed(lineOf(), { checkpointOrigin: 'other.example' }), 'bad_origin'],
     ['of another log', () => signed(lineOf({ log: 'other.example' })), 'bad_record'],

@@ -2,13 +2,13 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Clock } from '../../domain/clock.ts';
 import { openLocalAuthority } from '../../platform/keys/local-authority.ts';
 import { openLocalSigner } from '../../platform/keys/local-signer.ts';
 import { openLocalSigningKey } from '../../platform/keys/local-signing-key.ts';
-import type { Clock } from '../../domain/clock.ts';
 import type { Settings } from '../../settings/settings.ts';
 import { wordsOf, type Examination } from './finding.ts';
-import { trySigning } from './vault-engines.ts';
+import { trySigning } from './try-signing.ts';
 
 const check = 'keys';
 

@@ -3,7 +3,6 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import type { Clock } from '../../domain/clock.ts';
 import { AppError } from '../../domain/error.ts';
-import type { SigningKey } from '../../domain/signer.ts';
 import { createCertificateRequest } from '../../platform/keys/certificate-request.ts';
 import type { VaultClient } from '../../platform/keys/vault/client.ts';
 import { openTransitKey, type TransitKeyType } from '../../platform/keys/vault/transit-key.ts';
@@ -12,9 +11,8 @@ import type { Settings } from '../../settings/settings.ts';
 import { examineEnd } from './certificates.ts';
 import { wordsOf, type Examination } from './finding.ts';
 import { examineNodeTrust } from './node-trust.ts';
+import { trySigning } from './try-signing.ts';
 
-/** No manifest (it has no dots) and no checkpoint (it has no line feed). */
-const testText = Buffer.from('writ doctor');
 const testLifetimeS = 600;
 
 /** Signs a text that nobody can use. */
@@ -35,12 +33,6 @@ export async function examineTransit(examination: Examination, settings: Setting
       else examination.fail(check, wordsOf(error), 'vault/set-up.sh makes the keys, and says what differs.');
     }
   }
-}
-
-/** Signatures are verified before they are answered. */
-export async function trySigning(key: SigningKey): Promise<void> {
-  const latest = (await key.versions()).at(-1);
-  await (await key.signer(latest?.version ?? 1)).sign([testText]);
 }
 
 interface KeyForm {

@@ -1,9 +1,11 @@
 /** `writ doctor` on real services: a good set, and each thing of database, log, settings and files that can be wrong. */
 
-import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
+import { openLocalKeys } from '../../../src/app/keys.ts';
 import type { Serving } from '../../../src/app/serve.ts';
 import { readHead } from '../../../src/ledger/log-sql.ts';
 import { systemClock } from '../../../src/domain/clock.ts';
@@ -29,13 +31,13 @@ describe('writ doctor on an installation', function () {
     rig = await makeDoctorRig();
     folder = await newServiceFolder('doctor');
     await mkdir(folder, { recursive: true });
+    await serveOnce(rig);
   });
   after(() => rig.stop());
 
   it('finds nothing wrong where nothing is: while writ serve runs, and after', async () => {
     const serving = await rig.serve();
     try {
-      await signed(serving);
       const findings = await rig.run();
       expect(troubles(findings)).to.deep.equal([]);
       expectFinding(findings, 'writ serve', 'ok', /is ready/);
@@ -239,19 +241,51 @@ describe('writ doctor on an installation', function () {
   });
 
   it('says that the log is not the one that was signed', async () => {
-    const client = await connectTestVault(rig.openBao, 'root');
-    const origin = (await readHead(rig.database.database))?.origin ?? '';
-    const mark = createVaultMark({ client, origin });
+    const other = await makeDoctorRig();
+    const client = await connectTestVault(other.openBao, 'root');
     try {
+      await serveOnce(other);
+      const origin = (await readHead(other.database.database))?.origin ?? '';
+      const mark = createVaultMark({ client, origin });
       const value = await mark.read();
       await mark.write(value, { size: (value?.size ?? 0) + 1000, root: value?.root ?? '' });
-      const findings = await rig.run();
+      const findings = await other.run();
       expect(troubles(findings)).to.deep.equal(['fail log and mark']);
       expectFinding(findings, 'log and mark', 'fail', /the database is an earlier copy/);
     } finally {
       client.close();
+      await other.stop();
     }
   });
+
+  it('looks at keys in local files and at a local mark, and makes none', async () => {
+    const local = { SIGNER: 'local', KEYS_DIR: join(folder, 'keys'), MARK_DIR: join(folder, 'marks') };
+    const before = await rig.run(local);
+    expectFinding(before, 'keys', 'warn', /is not there/);
+    expectFinding(before, 'log and mark', 'fail', /has checkpoints, but its mark is missing/);
+    expect([existsSync(local.KEYS_DIR), existsSync(local.MARK_DIR)]).to.deep.equal([false, false]);
+    (await openLocalKeys(local.KEYS_DIR, local.MARK_DIR)).close();
+    const keys = ['key log', 'key manifest', 'key authority'];
+    const made = await rig.run(local);
+    for (const key of keys) expectFinding(made, key, 'ok', /can be used/);
+    await chmod(join(local.KEYS_DIR, 'log.pem'), 0o644);
+    await rm(join(local.KEYS_DIR, 'ca.crt'));
+    const findings = await rig.run(local);
+    expectFinding(findings, 'key log', 'fail', /Others than its owner can open/);
+    expectFinding(findings, 'key manifest', 'ok', /can be used/);
+    expectFinding(findings, 'key authority', 'fail', /no certificate/);
+    expectFinding(await rig.run({ ...local, KEYS_DIR: '' }), 'settings', 'fail', /KEYS_DIR is not set/);
+  });
+
+  /** Declares, begins the log, and has it signed. */
+  async function serveOnce(on: DoctorRig): Promise<void> {
+    const serving = await on.serve();
+    try {
+      await signed(serving);
+    } finally {
+      await serving.stop();
+    }
+  }
 
   async function signed({ database }: Serving): Promise<void> {
     await eventually(async () => {

@@ -3,6 +3,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { Consumer, ConsumerOptions, Delivery } from '../../../domain/broker.ts';
 import { closedError, notOutstandingError, topologyMissing } from '../properties.ts';
+import { closeQuietly } from './close.ts';
 import { toDelivery } from './delivery.ts';
 import { channelFailure, isNotFound } from './failure.ts';
 
@@ -40,18 +41,24 @@ export class RabbitMqConsumer implements Consumer {
     const channel = await model.createChannel();
     const consumer = new RabbitMqConsumer(channel, options, onEnd);
     channel.on('error', () => undefined);
+    let isBegun = false;
+    let isLost = false;
+    channel.on('close', () => {
+      isLost = true;
+      if (isBegun) consumer.lose('connection_lost');
+    });
     try {
       await channel.prefetch(options.prefetch);
       await channel.consume(queue, (message) => {
         consumer.#take(message);
       });
     } catch (error) {
-      await channel.close().catch(() => undefined);
+      await closeQuietly(channel);
       throw channelFailure(error, (code) => (isNotFound(code) ? topologyMissing('queue', queue) : undefined));
     }
-    channel.on('close', () => {
-      consumer.lose('connection_lost');
-    });
+    isBegun = true;
+    // The channel may have ended in the very read that brought the last answer.
+    if (wasLost(isLost)) throw channelFailure(undefined, () => undefined);
     return consumer;
   }
 
@@ -67,28 +74,30 @@ export class RabbitMqConsumer implements Consumer {
     } else {
       for (const message of messages) this.#channel.ack(message);
     }
+    this.#closeWhenSettled();
   }
 
   reject(deliveries: readonly Delivery[], { requeue }: { requeue: boolean }): void {
     for (const message of this.#settle(deliveries)) this.#channel.nack(message, false, requeue);
+    this.#closeWhenSettled();
   }
 
   /** Ends the channel, which gives back what is out: ending the consumer alone would leave it with the channel. */
   async cancel(): Promise<void> {
     if (this.#state !== 'active' && this.#state !== 'orphaned') return;
     this.#end('ended');
-    await this.#channel.close().catch(() => undefined);
+    await closeQuietly(this.#channel);
   }
 
   /** The owner of the connection closes it: nothing more reaches the consumer's. Acknowledgements are with RabbitMQ when it resolves. */
   async close(): Promise<void> {
     this.#end('disconnected');
-    await this.#channel.close().catch(() => undefined);
+    await closeQuietly(this.#channel);
   }
 
   /** The connection or the channel is gone: what is out can no longer be settled, and the owner is told, once. */
   lose(reason: string): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended' || this.#state === 'orphaned') return;
     const isTold = this.#state === 'active';
     this.#end('disconnected');
     if (isTold) this.#options.onCancelled(reason);
@@ -124,8 +133,14 @@ export class RabbitMqConsumer implements Consumer {
         this.#isCancelling = false;
         this.#onEnd(this);
         this.#options.onCancelled('queue_deleted');
+        this.#closeWhenSettled();
       }
     }
+  }
+
+  /** Its queue is gone: the channel serves to settle what is out, and for nothing after. */
+  #closeWhenSettled(): void {
+    if (this.#state === 'orphaned' && this.#outstanding.size === 0) void closeQuietly(this.#channel);
   }
 
   #end(state: 'ended' | 'disconnected'): void {
@@ -148,4 +163,9 @@ export class RabbitMqConsumer implements Consumer {
     for (const tag of tags) this.#outstanding.delete(tag);
     return messages;
   }
+}
+
+/** Asked through a call: what an event changed meanwhile is not seen by the compiler. */
+function wasLost(isLost: boolean): boolean {
+  return isLost;
 }

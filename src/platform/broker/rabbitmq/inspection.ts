@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel, Options } from 'amqplib';
 import type { QueueSpec, Topology } from '../../../domain/broker.ts';
 import { AppError } from '../../../domain/error.ts';
+import { closeQuietly } from './close.ts';
 import { channelFailure, connectFailure, isConflict, isNotFound, replyCodeOf } from './failure.ts';
 import { openModel, parseAddress, versionOf, type LinkOptions } from './link.ts';
 import { queueArguments, withChannel } from './topology.ts';
@@ -93,14 +94,14 @@ export class RabbitMqInspection {
           if (error === null) resolve();
         });
       });
-      await channel.close();
+      await closeQuietly(channel);
     } catch (error) {
       throw refusal(error, 'write') ?? channelFailure(error, () => undefined);
     }
   }
 
   async close(): Promise<void> {
-    await this.#model.close().catch(() => undefined);
+    await closeQuietly(this.#model);
   }
 
   async #isThere(check: (channel: Channel) => Promise<unknown>): Promise<boolean> {

@@ -4,6 +4,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { connect, credentials, type ChannelModel, type Options } from 'amqplib';
 import { AppError } from '../../../domain/error.ts';
 import { closedError } from '../properties.ts';
+import { closeQuietly } from './close.ts';
 import { connectFailure } from './failure.ts';
 
 const connectTimeoutMs = 10_000;
@@ -101,17 +102,17 @@ export class RabbitMqLink {
     this.#isClosed = true;
     this.#wakeUp();
     // A try to connect that is under way ends by itself, with nothing kept.
-    await this.#model?.close().catch(() => undefined);
+    if (this.#model !== undefined) await closeQuietly(this.#model);
   }
 
   async #run(onFirstTry: () => void): Promise<void> {
     let failures = 0;
     while (!this.#isClosed) {
       try {
-        const model = await this.#connect();
+        const { model, gone } = await this.#connect();
         failures = 0;
         onFirstTry();
-        await ended(model);
+        await gone;
         this.#lose(model);
       } catch (error) {
         this.#failure = connectFailure(error);
@@ -124,8 +125,10 @@ export class RabbitMqLink {
     }
   }
 
-  async #connect(): Promise<ChannelModel> {
+  /** `gone` resolves when the connection has ended, which may be before this does. */
+  async #connect(): Promise<{ model: ChannelModel; gone: Promise<void> }> {
     const model = await openModel(this.#address, this.#options);
+    const gone = ended(model);
     model.on('blocked', (reason) => {
       this.#blockedBy = reason;
     });
@@ -136,13 +139,13 @@ export class RabbitMqLink {
       await this.#handlers.onOpen(model);
       if (this.#isClosed) throw closedError();
     } catch (error) {
-      await model.close().catch(() => undefined);
+      await closeQuietly(model);
       throw error;
     }
     this.#model = model;
     this.#failure = undefined;
     this.#options.log('broker.connected', { version: versionOf(model) });
-    return model;
+    return { model, gone };
   }
 
   #lose(model: ChannelModel): void {

@@ -13,7 +13,7 @@ const confirmTimeoutMs = 30_000;
 
 interface PublisherOptions {
   bodyMaxBytes: number;
-  /** An exchange that was published to does not exist. */
+  /** An exchange or a queue that was published to does not exist. */
   onMissing: () => void;
 }
 
@@ -149,6 +149,7 @@ export class RabbitMqPublisher {
         message.exchange === fields.exchange;
       if (!isIt) continue;
       open.isReturned = true;
+      this.#options.onMissing();
       return;
     }
   }

@@ -9,6 +9,7 @@ import type {
   PublishOutcome,
   Topology,
 } from '../../../domain/broker.ts';
+import { systemClock } from '../../../domain/clock.ts';
 import { AppError } from '../../../domain/error.ts';
 import { bodyMaxBytes, checkPrefetch, topologyMissing } from '../properties.ts';
 import { RabbitMqConsumer } from './consumer.ts';
@@ -32,6 +33,9 @@ export interface RabbitMqOptions extends LinkOptions {
   bodyMaxBytes?: number;
 }
 
+/** At most once in this time is everything declared again. */
+const repairMs = 2000;
+
 /** Owns one connection, its publisher and its consumers. */
 export class RabbitMqBroker implements Broker {
   readonly #link: RabbitMqLink;
@@ -39,7 +43,9 @@ export class RabbitMqBroker implements Broker {
   readonly #declared = new DeclaredTopology();
   readonly #consumers = new Set<RabbitMqConsumer>();
   #publisher: RabbitMqPublisher | undefined;
-  #conflicts: readonly AppError[] = [];
+  /** What could not be declared the last time. */
+  #failures: readonly AppError[] = [];
+  #declaredAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RabbitMqOptions) {
     this.#options = options;
@@ -98,6 +104,10 @@ export class RabbitMqBroker implements Broker {
     const model = this.#model();
     checkPrefetch(options.prefetch);
     const consumer = await RabbitMqConsumer.start(model, queue, options, (ended) => this.#consumers.delete(ended));
+    if (this.#link.model !== model) {
+      await consumer.close();
+      throw this.#link.unavailable();
+    }
     this.#consumers.add(consumer);
     return consumer;
   }
@@ -113,11 +123,13 @@ export class RabbitMqBroker implements Broker {
 
   health(): Promise<{ ok: boolean; detail?: string }> {
     const { failure, blockedBy, model, isClosed } = this.#link;
-    const [conflict] = this.#conflicts;
+    // What is out of reach for a while, such as the queue of one node, holds nobody else up.
+    const conflict = this.#failures.find(({ code }) => code === 'conflict' || code === 'forbidden');
     if (model === undefined) {
       const detail = isClosed ? 'the connection is closed' : (failure?.message ?? 'not connected');
       return Promise.resolve({ ok: false, detail });
     }
+    if (this.#failures.length > 0) this.#repair(model);
     if (blockedBy !== undefined) return Promise.resolve({ ok: false, detail: `takes no messages: ${blockedBy}` });
     return Promise.resolve(conflict === undefined ? { ok: true } : { ok: false, detail: conflict.message });
   }
@@ -132,16 +144,23 @@ export class RabbitMqBroker implements Broker {
     await this.#declareAll(model);
     this.#publisher = await RabbitMqPublisher.start(model, {
       bodyMaxBytes: this.#options.bodyMaxBytes ?? bodyMaxBytes,
-      // Somebody took an exchange away: what is published next finds it again.
+      // Somebody took an exchange or a queue away: what is published next finds it again.
       onMissing: () => {
-        this.#declareAll(model).catch(() => undefined);
+        this.#repair(model);
       },
     });
   }
 
   async #declareAll(model: ChannelModel): Promise<void> {
-    this.#conflicts = await declareAgain(model, this.#declared);
-    for (const { reason, message } of this.#conflicts) this.#options.log('broker.topology', { reason, message });
+    this.#declaredAtMs = systemClock.monotonicMs();
+    this.#failures = await declareAgain(model, this.#declared);
+    for (const { reason, message } of this.#failures) this.#options.log('broker.topology', { reason, message });
+  }
+
+  /** Declares everything again, now and then: a queue may be out of reach for a while, or somebody took it away. */
+  #repair(model: ChannelModel): void {
+    if (systemClock.monotonicMs() - this.#declaredAtMs < repairMs || model !== this.#link.model) return;
+    this.#declareAll(model).catch(() => undefined);
   }
 
   #forgetConnection(reason: string): void {

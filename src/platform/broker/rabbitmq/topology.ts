@@ -4,6 +4,7 @@ import type { Channel, ChannelModel } from 'amqplib';
 import type { QueueSpec, Topology } from '../../../domain/broker.ts';
 import type { AppError } from '../../../domain/error.ts';
 import { topologyConflict, topologyMissing } from '../properties.ts';
+import { closeQuietly } from './close.ts';
 import { channelFailure, isConflict, isNotFound } from './failure.ts';
 
 type Exchange = Topology['exchanges'][number];
@@ -45,7 +46,7 @@ export async function withChannel<T>(model: ChannelModel, work: (channel: Channe
   try {
     return await work(channel);
   } finally {
-    await channel.close().catch(() => undefined);
+    await closeQuietly(channel);
   }
 }
 
