@@ -5,7 +5,8 @@ import { startServe } from '../../src/app/serve.ts';
 import type { Broker } from '../../src/domain/broker.ts';
 import { AppError } from '../../src/domain/error.ts';
 import type { Signer } from '../../src/domain/signer.ts';
-import { createMetricsDoor, type MetricsDoor } from '../../src/doors/http/metrics-door.ts';
+import { createMetricsDoor } from '../../src/doors/http/metrics-door.ts';
+import type { SideDoor } from '../../src/doors/http/side-door.ts';
 import { noopTask, openRooms, type Rooms } from '../tasks/rooms.ts';
 
 const headers = { algorithm: 'EdDSA', kid: 'k', jwk: { kty: 'OKP', crv: 'Ed25519', x: 'x' } } as const;
@@ -14,7 +15,7 @@ describe('the metrics of an orchestrator', () => {
   let rooms: Rooms;
   let nowMs: number;
   let metrics: OrchestratorMetrics;
-  let door: MetricsDoor;
+  let door: SideDoor;
   let url: string;
   let health: Record<string, { ok: boolean }>;
   let failures: unknown[];

@@ -23,7 +23,8 @@ import { loadCatalog } from '../../src/tools/catalog.ts';
 import type { ControlLink } from '../../src/worker/control-link.ts';
 import { WorkerNode } from '../../src/worker/worker-node.ts';
 import type { TelemetryEvent } from '../../src/domain/event.ts';
-import { createBrokerAuthDoor, type BrokerAuthDoor } from '../../src/doors/http/broker-auth.ts';
+import { createBrokerAuthDoor } from '../../src/doors/http/broker-auth.ts';
+import type { SideDoor } from '../../src/doors/http/side-door.ts';
 import type { CommandContext } from '../../src/tasks/command.ts';
 import { checkInvariants, type Findings } from '../support/invariants.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -281,10 +282,7 @@ function same<T>(value: T): T {
 }
 
 /** Answers RabbitMQ about the rig's nodes. */
-async function openNodeAuth(
-  { nodeAuthPort, vhost }: Parts,
-  orchestrator: Orchestrator,
-): Promise<BrokerAuthDoor | undefined> {
+async function openNodeAuth({ nodeAuthPort, vhost }: Parts, orchestrator: Orchestrator): Promise<SideDoor | undefined> {
   if (nodeAuthPort === undefined || vhost === undefined) return undefined;
   const door = createBrokerAuthDoor({
     listen: { host: '127.0.0.1', port: nodeAuthPort },

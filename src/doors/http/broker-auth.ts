@@ -1,30 +1,20 @@
 /** The door for RabbitMQ's plugin `rabbitmq_auth_backend_http`: it asks whether a node may, and is answered `allow` or `deny`. */
 
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BrokerDenial, BrokerQuestion } from '../../fleet/broker-access.ts';
+import { createSideDoor, type SideDoor, type SideDoorOptions } from './side-door.ts';
 
 const bodyMaxBytes = 16 * 1024;
 
-export interface BrokerAuthDoorOptions {
-  listen: { host: string; port: number };
-  /** PEM; plain HTTP without it. */
-  tls?: { key: string; cert: string };
+export interface BrokerAuthDoorOptions extends Omit<SideDoorOptions, 'handler' | 'connectionsMax'> {
   decide: (question: BrokerQuestion) => Promise<BrokerDenial | undefined>;
   /** Told of everything that is denied. */
   onDenied: (question: BrokerQuestion, reason: BrokerDenial) => void;
   onFailure: (error: unknown) => void;
 }
 
-export interface BrokerAuthDoor {
-  listen(): Promise<{ port: number }>;
-  close(): Promise<void>;
-}
-
 /** A door that is not open yet. What it cannot decide it denies: RabbitMQ asks again when the client comes again. */
-export function createBrokerAuthDoor(options: BrokerAuthDoorOptions): BrokerAuthDoor {
-  const limits = { maxHeaderSize: 8 * 1024, requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 60_000 };
+export function createBrokerAuthDoor(options: BrokerAuthDoorOptions): SideDoor {
   const handler = (request: IncomingMessage, response: ServerResponse): void => {
     void answer(request, options).then(
       (text) => {
@@ -36,28 +26,8 @@ export function createBrokerAuthDoor(options: BrokerAuthDoorOptions): BrokerAuth
       },
     );
   };
-  const { tls } = options;
-  const server: Server =
-    tls === undefined
-      ? createHttpServer(limits, handler)
-      : createHttpsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, handler);
-  return {
-    listen: () =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(options.listen, () => {
-          server.off('error', reject);
-          resolve({ port: (server.address() as AddressInfo).port });
-        });
-      }),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-        server.closeAllConnections();
-      }),
-  };
+  const { listen, tls } = options;
+  return createSideDoor({ listen, ...(tls === undefined ? {} : { tls }), handler });
 }
 
 async function answer(request: IncomingMessage, options: BrokerAuthDoorOptions): Promise<string> {

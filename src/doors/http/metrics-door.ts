@@ -1,27 +1,17 @@
 /** The door for Prometheus: answers `/metrics` and nothing else. */
 
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createSideDoor, type SideDoor, type SideDoorOptions } from './side-door.ts';
 
-export interface MetricsDoorOptions {
-  listen: { host: string; port: number };
-  /** PEM; plain HTTP without it. */
-  tls?: { key: string; cert: string };
+export interface MetricsDoorOptions extends Omit<SideDoorOptions, 'handler' | 'connectionsMax'> {
   read: () => Promise<{ contentType: string; text: string }>;
   onFailure: (error: unknown) => void;
 }
 
-export interface MetricsDoor {
-  listen(): Promise<{ port: number }>;
-  close(): Promise<void>;
-}
-
-const limits = { maxHeaderSize: 8 * 1024, requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 65_000 };
 const connectionsMax = 100;
 
 /** A door that is not open yet. Nothing that is asked there changes anything, so it takes no credential. */
-export function createMetricsDoor(options: MetricsDoorOptions): MetricsDoor {
+export function createMetricsDoor(options: MetricsDoorOptions): SideDoor {
   const handler = (request: IncomingMessage, response: ServerResponse): void => {
     answer(request, response, options).catch((error: unknown) => {
       options.onFailure(error);
@@ -29,29 +19,8 @@ export function createMetricsDoor(options: MetricsDoorOptions): MetricsDoor {
       else send(response, 500, 'internal');
     });
   };
-  const { tls } = options;
-  const server: Server =
-    tls === undefined
-      ? createHttpServer(limits, handler)
-      : createHttpsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, handler);
-  server.maxConnections = connectionsMax;
-  return {
-    listen: () =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(options.listen, () => {
-          server.off('error', reject);
-          resolve({ port: (server.address() as AddressInfo).port });
-        });
-      }),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-        server.closeAllConnections();
-      }),
-  };
+  const { listen, tls } = options;
+  return createSideDoor({ listen, ...(tls === undefined ? {} : { tls }), handler, connectionsMax });
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, { read }: MetricsDoorOptions): Promise<void> {

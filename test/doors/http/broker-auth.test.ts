@@ -5,11 +5,12 @@ import { request as send, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { createBrokerAuthDoor, type BrokerAuthDoor } from '../../../src/doors/http/broker-auth.ts';
+import { createBrokerAuthDoor } from '../../../src/doors/http/broker-auth.ts';
+import type { SideDoor } from '../../../src/doors/http/side-door.ts';
 import type { BrokerDenial, BrokerQuestion } from '../../../src/fleet/broker-access.ts';
 
 describe('the door for questions of RabbitMQ', () => {
-  let door: BrokerAuthDoor;
+  let door: SideDoor;
   let port: number;
   let asked: BrokerQuestion[];
   let denied: [BrokerQuestion, BrokerDenial][];
