@@ -194,8 +194,8 @@ describe('the position of consumers', () => {
       expect(seq, 'it is behind by little').to.be.at.least(consumed - rounds / 2000);
       last = seq;
     }
-    for (let seq = rounds + 1; seq <= rounds + 1000; seq++) position.moved(1, seq);
-    expect(position.at(0), 'and by nothing again where there is room').to.equal(rounds + 1000 - inHand);
+    for (let seq = rounds + 1; seq <= rounds + 1001; seq++) position.moved(1, seq);
+    expect(position.at(0), 'and by nothing again where there is room').to.equal(rounds + 1001 - inHand);
   });
 
   it('takes no more memory the longer nobody consumes', () => {
