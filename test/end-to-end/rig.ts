@@ -9,7 +9,7 @@ import { generateApiKey, parseApiKey } from '../../src/aaa/api-key.ts';
 import { closeRoles } from '../../src/aaa/roles.ts';
 import { insertToken } from '../../src/aaa/token-sql.ts';
 import { brokerAuthOf } from '../../src/app/broker-auth.ts';
-import { composeOrchestrator, type Orchestrator } from '../../src/app/orchestrator.ts';
+import type { Orchestrator } from '../../src/app/orchestrator.ts';
 import type { Broker, Consumer } from '../../src/domain/broker.ts';
 import { AppError } from '../../src/domain/error.ts';
 import { systemClock } from '../../src/domain/clock.ts';
@@ -29,6 +29,7 @@ import type { CommandContext } from '../../src/tasks/command.ts';
 import { checkInvariants, type Findings } from '../support/invariants.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { eventually } from './eventually.ts';
+import { composeMember, type Member } from './member.ts';
 import type { Parts } from './part-set.ts';
 import { openParts } from './parts.ts';
 
@@ -36,6 +37,10 @@ const catalogDir = fileURLToPath(new URL('../../tools', import.meta.url));
 
 export interface Rig {
   orchestrator: Orchestrator;
+  /** The first one, and those that were added. */
+  members: readonly Member[];
+  /** Starts another one beside it; for a rig that `hasPeers`. */
+  addMember(): Promise<Member>;
   database: Database;
   /** As the owner of the tables. */
   url: string;
@@ -89,6 +94,8 @@ export interface RigOptions {
       : never
     : never;
   testDatabase?: TestDatabase;
+  /** Whether orchestrators are added, and tell each other what they do. Default false. */
+  hasPeers?: boolean;
   /** Bound of the telemetry queues. */
   telemetryQueueMaxLength?: number;
   /** Longest message that the broker takes. */
@@ -120,18 +127,25 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   });
   const catalog = await loadCatalog([catalogDir]);
   const log: Rig['log'] = [];
-  const orchestrator = await composeOrchestrator({
-    database,
-    broker: wrapBroker(broker),
-    ...parts,
-    manifestKey: wrapKey(parts.manifestKey, wrapSigner),
-    catalog,
-    clock: systemClock,
-    log: (level, event, fields) => log.push({ level, event, fields }),
-    settings,
-    onTasksEnded: () => undefined,
-    ...(telemetryQueueMaxLength === undefined ? {} : { telemetryQueueMaxLength }),
-  });
+  const members: Member[] = [];
+  const compose = async (connection: Broker): Promise<Member> => {
+    const member = await composeMember({
+      database,
+      broker: wrapBroker(connection),
+      ...parts,
+      manifestKey: wrapKey(parts.manifestKey, wrapSigner),
+      catalog,
+      clock: systemClock,
+      log: (level, event, fields) => log.push({ level, event, fields }),
+      settings,
+      ...(telemetryQueueMaxLength === undefined ? {} : { telemetryQueueMaxLength }),
+      ...(options.hasPeers === true ? { notifyUrl: testDatabase.url } : {}),
+      sever: () => parts.sever(connection),
+    });
+    members.push(member);
+    return member;
+  };
+  const { orchestrator } = await compose(broker);
   const auth = await openNodeAuth(parts, orchestrator);
   await orchestrator.engine.start();
   const nodes: WorkerNode[] = [];
@@ -160,7 +174,12 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   let telemetryConsumer: Consumer | undefined = await consumeTelemetry();
   const wires = new Map<WorkerNode, Wire>();
   const rig: Rig = {
-    ...{ orchestrator, database, url: testDatabase.url, folder, broker, nodes, log, events },
+    ...{ orchestrator, members, database, url: testDatabase.url, folder, broker, nodes, log, events },
+    addMember: async () => {
+      const member = await compose(await connected(parts.connect()));
+      await member.orchestrator.engine.start();
+      return member;
+    },
     manifestKey: parts.manifestKey,
     connect: () => connected(parts.connect()),
     connectConsumer: () => connected(parts.connectConsumer()),
@@ -187,7 +206,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         );
         return rows[0]?.rest === true && events.at(-1) !== undefined ? true : undefined;
       });
-      await eventually(async () => ((await broker.depth(settings.telemetry_queue)) === 0 ? true : undefined));
+      const connection = telemetryConnection ?? broker;
+      await eventually(async () => ((await connection.depth(settings.telemetry_queue)) === 0 ? true : undefined));
       return checkInvariants(database, events);
     },
     addNode: async (name, { slots = 8, dataDir = join(folder, name), wrapLink = same, onFatal } = {}) => {
@@ -265,7 +285,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     stop: async () => {
       await Promise.all(nodes.map((node) => node.stop(0).catch(() => undefined)));
-      await orchestrator.engine.stop();
+      for (const member of members) await member.stop();
       await Promise.all(connections.map((connection) => connection.close()));
       await auth?.close();
       await parts.stop();

@@ -83,6 +83,8 @@ describe(`a node as a process of its own (seed ${seed.toString()})`, function ()
       await node.kill();
     }
     const node = await installation.startNode('alpha', { environment });
+    // Before it is ready it has no handler: a signal would end it as it ends any process.
+    await node.ready;
     await settled();
     expect(await node.terminate()).to.equal(0);
     expect(accepted).to.equal(tasks);
@@ -112,6 +114,7 @@ describe(`a node as a process of its own (seed ${seed.toString()})`, function ()
       .to.include('node.failed')
       .and.match(/EFBIG|ENOSPC/);
     const again = await installation.startNode('beta', { environment });
+    await again.ready;
     await settled().catch((cause: unknown) => {
       throw new Error(`not all is settled; the node has logged: ${again.log}`, { cause });
     });

@@ -11,6 +11,8 @@ import { ConsumedPosition } from '../../src/telemetry/consumed-position.ts';
 
 /** What the feed of batches allows its consumers to have in hand. */
 const inHand = 200;
+/** Of each of two consumers: what goes back when one dies comes again behind some of what the other has, for which a little room is left. */
+const prefetchMax = 80;
 const queue = 'telemetry.batches';
 
 describe('the position of consumers', () => {
@@ -96,12 +98,11 @@ describe('the position of consumers', () => {
 
     /** All consumers together never have more in hand than they may. */
     async join(prefetch: number): Promise<void> {
-      const taken = this.#consumers.length;
-      if (taken >= 2) return;
+      if (this.#consumers.length === 2) return;
       const held: Delivery[] = [];
       const broker = this.#server.connect();
       const consumer = await broker.consume(queue, {
-        prefetch: Math.min(prefetch, inHand / 2),
+        prefetch,
         onDeliveries: (deliveries) => held.push(...deliveries),
         onCancelled: () => undefined,
       });
@@ -140,7 +141,7 @@ describe('the position of consumers', () => {
     /** All is consumed; the position is behind by what might be in hand, and by no more. */
     async finish(): Promise<void> {
       while (this.#consumers.length > 0) await this.leave(0);
-      await this.join(inHand / 2);
+      await this.join(prefetchMax);
       await settle();
       while (this.#acked.size < this.#recordOf.length) await this.ack(inHand);
       const seq = (await this.check()) ?? 0;
@@ -162,7 +163,7 @@ describe('the position of consumers', () => {
     const operation = fc.oneof(
       { weight: 4, arbitrary: fc.array(fc.nat(20), { maxLength: 6 }).map((counts) => ['publish', counts] as const) },
       { weight: 3, arbitrary: fc.nat(60).map((n) => ['ack', n] as const) },
-      { weight: 2, arbitrary: fc.integer({ min: 1, max: inHand }).map((n) => ['join', n] as const) },
+      { weight: 2, arbitrary: fc.integer({ min: 1, max: prefetchMax }).map((n) => ['join', n] as const) },
       { weight: 1, arbitrary: fc.nat(3).map((who) => ['leave', who] as const) },
     );
     await fc.assert(
