@@ -407,8 +407,6 @@ alter table tasks add constraint tasks_pkey PRIMARY KEY (task_id);
 
 alter table tasks add constraint tasks_priority_check CHECK (((priority >= 0) AND (priority <= 100)));
 
-alter table tasks add constraint tasks_requirement_fkey FOREIGN KEY (requirement) REFERENCES requirements(requirement);
-
 alter table tasks add constraint tasks_task_sha256_check CHECK ((length(task_sha256) = 32));
 
 alter table tasks add constraint tasks_timeout_s_check CHECK ((timeout_s > 0));
@@ -492,6 +490,26 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.count_in_flight()
+ RETURNS TABLE(node_id uuid, n bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+begin
+  return query
+  select f.node_id, sum(f.n)::bigint from (
+    select m.node_id, m.open::bigint as n from manifests m where m.open > 0 and m.expires_at > now()
+    union all
+    select m.node_id, count(*) from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
+      join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti
+     where m.open > 0 and m.expires_at <= now() and q.state in ('dispatched', 'running') group by m.node_id
+  ) f group by f.node_id;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.hold_term(p_term bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -520,7 +538,7 @@ begin
   end if;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.insert_results(p_task uuid[], p_attempt integer[], p_state text[], p_status text[], p_reason text[], p_node uuid[], p_manifest uuid[], p_receipt uuid[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_output bytea[], p_output_sha256 bytea[], p_output_bytes bigint[], p_error jsonb[], p_metadata bytea[], p_record uuid[], p_moved uuid[])
+CREATE OR REPLACE FUNCTION public.insert_results(p_task uuid[], p_attempt integer[], p_kind integer[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_output bytea[], p_output_sha256 bytea[], p_output_bytes bigint[], p_error jsonb[], p_metadata bytea[], p_state text[], p_status text[], p_reason text[], p_node uuid[], p_manifest uuid[], p_receipt uuid[], p_record uuid[], p_moved uuid[])
  RETURNS void
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -530,15 +548,13 @@ AS $function$
 begin
   insert into results (task_id, attempt, state, status, reason, node_id, manifest, receipt, started_at, ended_at, output,
     output_sha256, output_bytes, error, metadata, record_id)
-  select r.task_id, r.attempt, r.state, r.status, r.reason, r.node_id, coalesce(r.moved, r.manifest), r.receipt, r.started_at,
-    r.ended_at, r.output, r.output_sha256, r.output_bytes, r.error, r.metadata, r.record_id
-  from unnest(p_task, p_attempt, p_state, p_status, p_reason, p_node, p_manifest, p_receipt, p_started_at, p_ended_at,
-    p_output, p_output_sha256, p_output_bytes, p_error, p_metadata, p_record, p_moved)
-    as r (task_id, attempt, state, status, reason, node_id, manifest, receipt, started_at, ended_at, output, output_sha256,
-          output_bytes, error, metadata, record_id, moved);
+  select task_id, attempt, p_state[kind], p_status[kind], p_reason[kind], p_node[kind], coalesce(moved, p_manifest[kind]),
+    p_receipt[kind], started_at, ended_at, output, output_sha256, output_bytes, error, metadata, p_record[kind]
+  from unnest(p_task, p_attempt, p_kind, p_started_at, p_ended_at, p_output, p_output_sha256, p_output_bytes, p_error, p_metadata,
+    p_moved) as r (task_id, attempt, kind, started_at, ended_at, output, output_sha256, output_bytes, error, metadata, moved);
   update manifests m set open = m.open - c.n
-    from (select coalesce(r.moved, r.manifest) as jti, count(*)::integer as n from unnest(p_manifest, p_moved) as r (manifest, moved)
-           where coalesce(r.moved, r.manifest) is not null group by 1 order by 1) c
+    from (select coalesce(moved, p_manifest[kind]) as jti, count(*)::integer as n from unnest(p_kind, p_moved) as r (kind, moved)
+           where coalesce(moved, p_manifest[kind]) is not null group by 1 order by 1) c
    where m.jti = c.jti;
 end $function$;
 
@@ -550,7 +566,7 @@ begin
   insert into task_records (task_id, record_id) select * from unnest(p_task, p_record) on conflict do nothing;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.insert_tasks(p_task uuid[], p_source text[], p_tool text[], p_action text[], p_tool_digest text[], p_effects text[], p_payload bytea[], p_payload_sha256 bytea[], p_task_sha256 bytea[], p_required_role text[], p_scope text[], p_priority smallint[], p_run_at timestamp with time zone[], p_expires_at timestamp with time zone[], p_timeout_s integer[], p_max_attempts smallint[], p_retry_initial_s real[], p_retry_max_s real[], p_affinity text[], p_requirement integer[], p_tags jsonb[], p_labels jsonb[], p_traceparent text[], p_requested_by text[], p_credential uuid[], p_record uuid[], p_created_at timestamp with time zone[], p_rank bigint[], p_wake timestamp with time zone[])
+CREATE OR REPLACE FUNCTION public.insert_tasks(p_task uuid[], p_kind integer[], p_payload bytea[], p_payload_sha256 bytea[], p_task_sha256 bytea[], p_traceparent text[], p_source text[], p_tool text[], p_action text[], p_tool_digest text[], p_effects text[], p_required_role text[], p_scope text[], p_priority smallint[], p_run_at timestamp with time zone[], p_expires_at timestamp with time zone[], p_timeout_s integer[], p_max_attempts smallint[], p_retry_initial_s real[], p_retry_max_s real[], p_affinity text[], p_requirement integer[], p_tags jsonb[], p_labels jsonb[], p_requested_by text[], p_credential uuid[], p_record uuid[], p_created_at timestamp with time zone[], p_rank bigint[], p_wake timestamp with time zone[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -558,16 +574,17 @@ begin
   insert into tasks (task_id, source, tool, action, tool_digest, effects, payload, payload_sha256, task_sha256,
     required_role, scope, priority, run_at, expires_at, timeout_s, max_attempts, retry_initial_s, retry_max_s, affinity,
     requirement, tags, labels, traceparent, requested_by, credential_id, record_id, created_at)
-  select * from unnest(p_task, p_source, p_tool, p_action, p_tool_digest, p_effects, p_payload, p_payload_sha256,
-    p_task_sha256, p_required_role, p_scope, p_priority, p_run_at, p_expires_at, p_timeout_s, p_max_attempts,
-    p_retry_initial_s, p_retry_max_s, p_affinity, p_requirement, p_tags, p_labels, p_traceparent, p_requested_by,
-    p_credential, p_record, p_created_at);
+  select task_id, p_source[kind], p_tool[kind], p_action[kind], p_tool_digest[kind], p_effects[kind], payload, payload_sha256,
+    task_sha256, p_required_role[kind], p_scope[kind], p_priority[kind], p_run_at[kind], p_expires_at[kind], p_timeout_s[kind],
+    p_max_attempts[kind], p_retry_initial_s[kind], p_retry_max_s[kind], p_affinity[kind], p_requirement[kind], p_tags[kind],
+    p_labels[kind], traceparent, p_requested_by[kind], p_credential[kind], p_record[kind], p_created_at[kind]
+  from unnest(p_task, p_kind, p_payload, p_payload_sha256, p_task_sha256, p_traceparent)
+    as t (task_id, kind, payload, payload_sha256, task_sha256, traceparent);
 
   insert into queue (task_id, state, requirement, principal, source, rank, wake_at, expires_at)
-  select task_id, case when wake_at is null then 'queued' else 'waiting' end, requirement, principal, source,
-         case when wake_at is null then rank end, wake_at, expires_at
-    from unnest(p_task, p_requirement, p_requested_by, p_source, p_rank, p_wake, p_expires_at)
-      as t (task_id, requirement, principal, source, rank, wake_at, expires_at);
+  select task_id, case when p_wake[kind] is null then 'queued' else 'waiting' end, p_requirement[kind], p_requested_by[kind],
+         p_source[kind], case when p_wake[kind] is null then p_rank[kind] end, p_wake[kind], p_expires_at[kind]
+    from unnest(p_task, p_kind) as t (task_id, kind);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.is_legal_move(p_from text, p_to text)
@@ -591,6 +608,8 @@ CREATE OR REPLACE FUNCTION public.issue_manifests(p_term bigint, p_jti uuid[], p
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+declare
+  n constant integer[] := array[cardinality(p_jti)];
 begin
   perform hold_term(p_term);
   -- A record that tells of a manifest outside of its time would contradict it for ever (formats.md rule 12).
@@ -598,18 +617,14 @@ begin
               where clock_timestamp() not between issued_at - interval '25 seconds' and expires_at) then
     raise exception 'a manifest was signed at another time than now' using errcode = 'WR005';
   end if;
-  perform move_tasks(
-    p_task, array(select a - 1 from unnest(p_attempt) a), array_fill('dispatched'::text, array[cardinality(p_task)]),
-    p_attempt, array_fill(1, array[cardinality(p_task)]), array_fill(null::bigint, array[cardinality(p_task)]),
-    array_fill(null::timestamptz, array[cardinality(p_task)]), array(select p_node[n] from unnest(p_of) n),
-    array(select p_jti[n] from unnest(p_of) n), array_fill(null::text, array[cardinality(p_task)]),
-    array_fill(null::uuid, array[cardinality(p_task)]), array_fill(false, array[cardinality(p_task)]));
+  perform move_tasks(p_task, p_attempt, p_of, array_fill('dispatched'::text, n), array_fill(1, n), array_fill(1, n), '{}', '{}',
+    p_node, p_jti, '{}', '{}', array_fill(false, n));
   insert into manifests (jti, sha256, node_id, term, issued_at, expires_at, task_ids, attempts, open, record_id, jws)
   select m.jti, m.sha256, m.node_id, p_term, m.issued_at, m.expires_at, o.task_ids, o.attempts, cardinality(o.task_ids),
          m.record_id, m.jws
     from unnest(p_jti, p_sha256, p_node, p_issued_at, p_expires_at, p_record, p_jws)
       with ordinality as m (jti, sha256, node_id, issued_at, expires_at, record_id, jws, n)
-    join (select o.n, array_agg(o.task_id order by o.i) as task_ids, array_agg(o.attempt order by o.i) as attempts
+    join (select o.n, array_agg(o.task_id order by o.i) as task_ids, array_agg(o.attempt + 1 order by o.i) as attempts
             from unnest(p_of, p_task, p_attempt) with ordinality as o (n, task_id, attempt, i) group by o.n) o on o.n = m.n;
 end $function$;
 
@@ -633,7 +648,7 @@ begin
   ) select w.requirement, w.principal::text, w.source::text from w;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.move_tasks(p_task uuid[], p_attempt integer[], p_to text[], p_next_attempt integer[], p_tries integer[], p_rank bigint[], p_wake timestamp with time zone[], p_node uuid[], p_manifest uuid[], p_reason text[], p_by uuid[], p_from_doubt boolean[])
+CREATE OR REPLACE FUNCTION public.move_tasks(p_task uuid[], p_attempt integer[], p_kind integer[], p_to text[], p_step integer[], p_tries integer[], p_rank bigint[], p_wake timestamp with time zone[], p_node uuid[], p_manifest uuid[], p_reason text[], p_by uuid[], p_from_doubt boolean[])
  RETURNS uuid[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -654,40 +669,34 @@ begin
   end if;
 
   if p_to && live then
-    with m as materialized (
-      select * from unnest(p_task, p_attempt, p_to, p_next_attempt, p_tries, p_rank, p_wake, p_node, p_manifest, p_reason,
-                           p_by, p_from_doubt)
-        as m (task_id, attempt, to_state, next_attempt, tries, rank, wake_at, node_id, manifest, reason, by_node, from_doubt)
-       where to_state = any (live) order by task_id
-    ), updated as (
+    with updated as (
       update queue q set
-        state = m.to_state, attempt = m.next_attempt, tries = q.tries + m.tries,
-        rank = case when m.to_state = 'waiting' then null else coalesce(m.rank, q.rank) end, wake_at = m.wake_at,
-        node_id = case when m.to_state in ('running', 'in_doubt') then q.node_id else m.node_id end,
-        manifest = case when m.to_state in ('running', 'in_doubt') then q.manifest else m.manifest end,
-        reason = m.reason, updated_at = now()
-      from m
-      where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, m.to_state)
-        and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
-        and not (q.state in ('dispatched', 'running') and m.to_state in ('waiting', 'queued')
+        state = p_to[m.kind], attempt = m.attempt + p_step[m.kind], tries = q.tries + p_tries[m.kind],
+        rank = case when p_to[m.kind] = 'waiting' then null else coalesce(p_rank[m.kind], q.rank) end, wake_at = p_wake[m.kind],
+        node_id = case when p_to[m.kind] in ('running', 'in_doubt') then q.node_id else p_node[m.kind] end,
+        manifest = case when p_to[m.kind] in ('running', 'in_doubt') then q.manifest else p_manifest[m.kind] end,
+        reason = p_reason[m.kind], updated_at = now()
+      from (select * from unnest(p_task, p_attempt, p_kind) as m (task_id, attempt, kind)
+             where p_to[kind] = any (live) order by task_id) m
+      where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, p_to[m.kind])
+        and (q.state = 'in_doubt') = p_from_doubt[m.kind] and (p_by[m.kind] is null or q.node_id = p_by[m.kind])
+        and not (q.state in ('dispatched', 'running') and p_to[m.kind] in ('waiting', 'queued')
           and exists (select from cancel_requests c where c.task_id = q.task_id and c.attempt = q.attempt))
       returning q.task_id
     ) select coalesce(array_agg(task_id), '{}') into moved from updated;
   end if;
 
   if not p_to <@ live then
-    with m as materialized (
-      select * from unnest(p_task, p_attempt, p_to, p_by, p_from_doubt) with ordinality
-        as m (task_id, attempt, to_state, by_node, from_doubt, n) order by task_id
-    ), gone as (
-      delete from queue q using m
-      where q.task_id = m.task_id and q.attempt = m.attempt and m.to_state <> all (live)
-        and is_legal_move(q.state, m.to_state)
-        and (q.state = 'in_doubt') = m.from_doubt and (m.by_node is null or q.node_id = m.by_node)
+    with gone as (
+      delete from queue q
+      using (select * from unnest(p_task, p_attempt, p_kind) with ordinality as m (task_id, attempt, kind, n)
+              where p_to[kind] <> all (live) order by task_id) m
+      where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, p_to[m.kind])
+        and (q.state = 'in_doubt') = p_from_doubt[m.kind] and (p_by[m.kind] is null or q.node_id = p_by[m.kind])
       returning m.n, q.task_id, q.manifest
     ), positions as (
       select n, task_id, manifest from gone
-      union all select m.n, null, null from m where m.to_state = any (live)
+      union all select n, null, null from unnest(p_kind) with ordinality as m (kind, n) where p_to[kind] = any (live)
     ) select array_agg(manifest order by n), coalesce(array_agg(task_id) filter (where task_id is not null), '{}')
         into manifests, ended from positions;
   end if;
@@ -796,10 +805,8 @@ begin
     join tasks t on t.task_id = d.task_id;
   n := coalesce(cardinality(due.tasks), 0);
   if n = 0 then return '{}'; end if;
-  perform move_tasks(due.tasks, due.attempts, array_fill('queued'::text, array[n]), due.attempts,
-    array_fill(0, array[n]), due.ranks, array_fill(null::timestamptz, array[n]), array_fill(null::uuid, array[n]),
-    array_fill(null::uuid, array[n]), array_fill(null::text, array[n]), array_fill(null::uuid, array[n]),
-    array_fill(false, array[n]));
+  perform move_tasks(due.tasks, due.attempts, array(select generate_series(1, n)), array_fill('queued'::text, array[n]),
+    array_fill(0, array[n]), array_fill(0, array[n]), due.ranks, '{}', '{}', '{}', '{}', '{}', array_fill(false, array[n]));
   return due.tasks;
 end $function$;
 

@@ -36,7 +36,7 @@ export function eventSchema(type: EventType): JsonSchema {
 /** The events that the example record of a type is told by. */
 export function exampleEvents(type: EventType): TelemetryEvent[] {
   const { example } = eventDescriptions[type];
-  return eventsOf(example, example.seq - 1, () => true);
+  return eventsOf(example, example.seq - 1, () => true).map(({ json }) => JSON.parse(json) as TelemetryEvent);
 }
 
 /** The part of docs/telemetry.md about each type. */

@@ -10,7 +10,7 @@ import { startRabbitMq, type RabbitMqService } from './rabbitmq.ts';
 export interface ServicePorts {
   rabbitMq?: Partial<RabbitMqPorts>;
   openBao?: { port?: number };
-  postgres?: { port?: number };
+  postgres?: { port?: number; settings?: Readonly<Record<string, string>> };
 }
 
 export interface RunningServices {

@@ -20,6 +20,8 @@ export interface WritOptions {
   settings?: Record<string, string>;
   /** Whether the API speaks TLS. */
   isTls: boolean;
+  /** Further flags of Node.js for the processes that go on. */
+  nodeFlags?: readonly string[];
 }
 
 export interface RunningWrit {
@@ -52,7 +54,7 @@ export async function startWrit(options: WritOptions): Promise<RunningWrit> {
 }
 
 async function startAll(
-  { services, dir, nodes, settings = {}, isTls }: WritOptions,
+  { services, dir, nodes, settings = {}, isTls, nodeFlags = [] }: WritOptions,
   started: ChildProcess[],
 ): Promise<Omit<RunningWrit, 'stop'>> {
   const { rabbitMq, environment } = services;
@@ -65,8 +67,8 @@ async function startAll(
   const ca = isTls ? { pem: await readFile(rabbitMq.caPath, 'utf8'), path: rabbitMq.caPath } : undefined;
   const tokenPath = join(dir, 'admin.token');
   const policyPath = join(dir, 'audit.policy');
-  await run(['init', '--token-out', tokenPath, '--policy-out', policyPath], base);
-  const orchestrator = await goOn(['serve', '--json'], base, started);
+  await run([writ, 'init', '--token-out', tokenPath, '--policy-out', policyPath], base);
+  const orchestrator = await goOn([...nodeFlags, writ, 'serve', '--json'], base, started);
   const adminToken = (await readFile(tokenPath, 'utf8')).trim();
   const admin = new WritClient({ url, token: adminToken, ...(ca === undefined ? {} : { caCert: ca.pem }) });
   const nodePids: number[] = [];
@@ -84,7 +86,7 @@ async function startAll(
       // Ports may be other ones than when the node joined.
       NODE_RABBITMQ_URL: rabbitMq.url,
     };
-    nodePids.push(await goOn(['work', '--json'], own, started));
+    nodePids.push(await goOn([...nodeFlags, writ, 'work', '--json'], own, started));
   }
   return { url, ca, adminToken, tokenPath, policyPath, pids: { orchestrator, nodes: nodePids } };
 }
@@ -93,9 +95,9 @@ async function startAll(
 async function goOn(args: string[], settings: Record<string, string>, started: ChildProcess[]): Promise<number> {
   const child = start(args, settings, ['ignore', 'pipe', 'inherit']);
   started.push(child);
-  if (child.stdout === null || child.pid === undefined) throw new Error(`writ ${args[0] ?? ''} cannot be started`);
+  if (child.stdout === null || child.pid === undefined) throw new Error(`${args.join(' ')} cannot be started`);
   const ended = once(child, 'exit').then(() => {
-    throw new Error(`writ ${args[0] ?? ''} has ended: see above`);
+    throw new Error(`${args.join(' ')} has ended: see above`);
   });
   ended.catch(() => undefined);
   await Promise.race([once(child.stdout, 'data'), ended]);
@@ -104,7 +106,7 @@ async function goOn(args: string[], settings: Record<string, string>, started: C
 
 async function run(args: string[], settings: Record<string, string>): Promise<void> {
   const [code] = (await once(start(args, settings, ['ignore', 'ignore', 'inherit']), 'exit')) as [number | null];
-  if (code !== 0) throw new Error(`writ ${args[0] ?? ''} failed: see above`);
+  if (code !== 0) throw new Error(`${args.join(' ')} failed: see above`);
 }
 
 function start(
@@ -113,7 +115,7 @@ function start(
   stdio: ('ignore' | 'pipe' | 'inherit')[],
 ): ChildProcess {
   const base = { PATH: process.env['PATH'], HOME: process.env['HOME'], LOG_LEVEL: 'warn' };
-  return spawn(process.execPath, [writ, ...args], { env: { ...base, ...settings }, stdio });
+  return spawn(process.execPath, args, { env: { ...base, ...settings }, stdio });
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -1,9 +1,11 @@
 /** Statements of the collector. */
 
-import type { RecordArrays } from '../ledger/audit-logger.ts';
+import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
+import { asciiArray, hexArray } from '../platform/postgres/arrays.ts';
+import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
-import { resultColumns, resultsCall, type EndedAttempt } from '../tasks/results.ts';
-import { moveCall, moveColumns, type Move } from '../tasks/transition.ts';
+import { resultColumns, resultParameters, resultsCall, type EndedAttempt } from '../tasks/results.ts';
+import { moveCall, moveColumns, moveParameters, type Move } from '../tasks/transition.ts';
 import type { LiveTask } from './outcome.ts';
 
 /** Live tasks by id, with what decides about a retry. */
@@ -40,8 +42,12 @@ export interface ReceiptCommit {
   taskRecords: readonly { task_id: string; record_id: string }[];
 }
 
-const text = `select insert_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9), ${resultsCall(10, moveCall(26))},
-  append_records($38, $39, $40, $41, $42, $43, $44, $45, $46), insert_task_records($47, $48)`;
+const receiptParameters = 9;
+const resultsFirst = 1 + receiptParameters;
+const movesFirst = resultsFirst + resultParameters;
+const taskRecordsFirst = movesFirst + moveParameters;
+const text = `select insert_receipts(${placeholders(1, receiptParameters)}), ${resultsCall(resultsFirst, moveCall(movesFirst))},
+  insert_task_records(${placeholders(taskRecordsFirst, 2)}), ${recordsCall(taskRecordsFirst + 2)}`;
 
 /**
  * Stores receipts, moves their tasks, keeps the results and appends the records: all or nothing. `moves` and `ended` tell of the
@@ -57,19 +63,19 @@ export async function commitReceipts(
     text,
     values: [
       receipts.map(({ jti }) => jti),
-      receipts.map(({ sha256 }) => `\\x${sha256}`),
+      hexArray(receipts.map(({ sha256 }) => sha256)),
       receipts.map(({ node_id }) => node_id),
       receipts.map(({ boot_id }) => boot_id),
       receipts.map(({ seq }) => seq),
       receipts.map(({ previous_boot }) => previous_boot?.boot_id ?? null),
       receipts.map(({ previous_boot }) => previous_boot?.seq ?? null),
       receipts.map(({ record_id }) => record_id),
-      receipts.map(({ jws }) => Buffer.from(jws, 'latin1')),
+      asciiArray(receipts.map(({ jws }) => jws)),
       ...resultColumns(ended),
       ...moveColumns(moves),
-      ...records,
       taskRecords.map(({ task_id }) => task_id),
       taskRecords.map(({ record_id }) => record_id),
+      ...records,
     ],
   });
 }
@@ -122,9 +128,7 @@ export async function readLostOrders(
 export async function countInFlight(db: Queryable): Promise<Map<string, number>> {
   const found = await db.query<{ node_id: string; n: number }>({
     name: 'count_in_flight',
-    text: `select m.node_id, count(*) as n from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
-             join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti
-            where m.open > 0 and q.state in ('dispatched', 'running') group by m.node_id`,
+    text: 'select * from count_in_flight()',
     values: [],
   });
   return new Map(found.rows.map(({ node_id, n }) => [node_id, n]));
@@ -145,8 +149,10 @@ export async function readManifests(
   return found.rows.map((row) => ({ ...row, jws: row.jws.toString('latin1') }));
 }
 
-const lostText = `select ${resultsCall(1, moveCall(17))}, insert_task_records($29, $30),
-  append_records($31, $32, $33, $34, $35, $36, $37, $38, $39)`;
+const lostMovesFirst = 1 + resultParameters;
+const lostTaskRecordsFirst = lostMovesFirst + moveParameters;
+const lostText = `select ${resultsCall(1, moveCall(lostMovesFirst))},
+  insert_task_records(${placeholders(lostTaskRecordsFirst, 2)}), ${recordsCall(lostTaskRecordsFirst + 2)}`;
 
 /** Moves tasks whose attempts are lost, keeps the ends of those attempts, and appends the records. */
 export async function commitLost(

@@ -229,14 +229,15 @@ export class Collector {
 
 /** From the first start to the last end of a receipt's results, a millisecond at least. */
 function spanMs(results: readonly Result[]): number {
-  let first = Number.POSITIVE_INFINITY;
-  let last = Number.NEGATIVE_INFINITY;
+  let first: string | undefined;
+  let last: string | undefined;
   for (const { started_at, ended_at } of results) {
     if (started_at === null || ended_at === null) continue;
-    first = Math.min(first, Date.parse(started_at));
-    last = Math.max(last, Date.parse(ended_at));
+    // Times are of one form, so that their texts are in the order of time.
+    if (first === undefined || started_at < first) first = started_at;
+    if (last === undefined || ended_at > last) last = ended_at;
   }
-  return Math.max(1, last - first);
+  return first === undefined || last === undefined ? 1 : Math.max(1, Date.parse(last) - Date.parse(first));
 }
 
 /** What does not verify is kept out, and the log says that it came. */

@@ -4,9 +4,9 @@ import type { Broker } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
 import { newId, type RecordId } from '../domain/ids.ts';
 import { manifestToMessage } from '../dispatch/dispatcher.ts';
-import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
+import { recordsCall, type AuditLogger, type RecordDraft } from '../ledger/audit-logger.ts';
 import type { Database, Queryable } from '../platform/postgres/pool.ts';
-import { commitMovable, moveCall, moveColumns, type Move } from '../tasks/transition.ts';
+import { commitMovable, moveCall, moveColumns, moveParameters, type Move } from '../tasks/transition.ts';
 import type { EndedAttempt } from '../tasks/results.ts';
 import { commitLost, readLiveTasks, readManifests, type OutstandingOrder } from './collect-sql.ts';
 import { decideLost, type LiveTask, type Outcome } from './outcome.ts';
@@ -118,12 +118,11 @@ async function doubt(orders: readonly OutstandingOrder[], reason: LossReason, co
   const moves = orders.map(({ task_id, attempt }): Move => ({ task_id, attempt, to: 'in_doubt', reason }));
   await context.database.query({
     name: 'commit_doubt',
-    text: `select ${moveCall(1)}, insert_task_records($13, $14),
-             append_records($15, $16, $17, $18, $19, $20, $21, $22, $23)`,
+    text: `select ${moveCall(3)}, insert_task_records($1, $2), ${recordsCall(3 + moveParameters)}`,
     values: [
-      ...moveColumns(moves),
       orders.map(({ task_id }) => task_id),
       orders.map(() => record.id),
+      ...moveColumns(moves),
       ...context.audit.arrays([record]),
     ],
   });

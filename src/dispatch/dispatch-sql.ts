@@ -1,6 +1,7 @@
 /** Statements of the dispatcher. */
 
-import type { RecordArrays } from '../ledger/audit-logger.ts';
+import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
+import { asciiArray, hexArray, plainArray } from '../platform/postgres/arrays.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
 /** Payloads by task id. */
@@ -35,23 +36,22 @@ export async function issueManifests(
   manifests: readonly SignedManifest[],
   records: RecordArrays,
 ): Promise<void> {
-  const orders = manifests.flatMap((manifest, i) => manifest.orders.map((order) => ({ ...order, of: i + 1 })));
+  const orders = manifests.flatMap((manifest) => manifest.orders);
   await db.query({
     name: 'issue_manifests',
-    text: `select issue_manifests($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11),
-             append_records($12, $13, $14, $15, $16, $17, $18, $19, $20)`,
+    text: `select issue_manifests($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11), ${recordsCall(12)}`,
     values: [
       term,
       manifests.map(({ jti }) => jti),
-      manifests.map(({ sha256 }) => `\\x${sha256}`),
+      hexArray(manifests.map(({ sha256 }) => sha256)),
       manifests.map(({ node_id }) => node_id),
       manifests.map(({ iat }) => new Date(iat * 1000)),
       manifests.map(({ exp }) => new Date(exp * 1000)),
       manifests.map(({ record_id }) => record_id),
-      manifests.map(({ jws }) => Buffer.from(jws, 'latin1')),
-      orders.map(({ of }) => of),
-      orders.map(({ task_id }) => task_id),
-      orders.map(({ attempt }) => attempt),
+      asciiArray(manifests.map(({ jws }) => jws)),
+      plainArray(manifests.flatMap((manifest, i) => manifest.orders.map(() => i + 1))),
+      plainArray(orders.map(({ task_id }) => task_id)),
+      plainArray(orders.map(({ attempt }) => attempt - 1)),
       ...records,
     ],
   });

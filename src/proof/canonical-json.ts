@@ -82,14 +82,19 @@ function writeArray(items: readonly unknown[], depth: number, floats: boolean): 
   return text + ']';
 }
 
+/** By UTF-16 code units, as RFC 8785 §3.2.3 asks: the default order of sort. What was canonical is in order already. */
+function inOrder(keys: string[]): string[] {
+  for (let i = 1; i < keys.length; i++) if ((keys[i - 1] ?? '') > (keys[i] ?? '')) return keys.sort();
+  return keys;
+}
+
 function writeObject(object: object, depth: number, floats: boolean): string {
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype && prototype !== null) {
     throw new ProofError('not_canonical', 'only plain objects are JSON');
   }
   const members = object as Record<string, unknown>;
-  // The default order of sort is by UTF-16 code units, as RFC 8785 §3.2.3 asks.
-  const keys = Object.keys(members).sort();
+  const keys = inOrder(Object.keys(members));
   let text = '';
   for (const key of keys) {
     const member = members[key];

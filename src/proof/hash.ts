@@ -1,14 +1,14 @@
 /** SHA-256 in the forms that formats.md names. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export function sha256(data: Uint8Array | string): Buffer {
-  return createHash('sha256').update(data).digest();
+  return hash('sha256', data, 'buffer');
 }
 
 /** Lower-case hex, as every `…_sha256` member is written. */
 export function sha256Hex(data: Uint8Array | string): string {
-  return createHash('sha256').update(data).digest('hex');
+  return hash('sha256', data, 'hex');
 }
 
 const hex64 = /^[0-9a-f]{64}$/;

@@ -56,19 +56,28 @@ export const ordersMax = 500;
  * members without approvals, and the payload's hash (formats.md rule 10).
  */
 export function taskSha256(grant: Omit<Grant, 'approvals'>, payloadSha256: string): string {
-  return sha256Hex(
-    canonicalize({
-      tool: grant.tool,
-      tool_digest: grant.tool_digest,
-      action: grant.action,
-      effects: grant.effects,
-      timeout_s: grant.timeout_s,
-      scope: grant.scope,
-      requested_by: grant.requested_by,
-      required_role: grant.required_role,
-      payload_sha256: payloadSha256,
-    }),
-  );
+  return taskHasher(grant)(payloadSha256);
+}
+
+/** `taskSha256` for many payloads under one grant. */
+export function taskHasher(grant: Omit<Grant, 'approvals'>): (payloadSha256: string) => string {
+  const text = canonicalize({
+    tool: grant.tool,
+    tool_digest: grant.tool_digest,
+    action: grant.action,
+    effects: grant.effects,
+    timeout_s: grant.timeout_s,
+    scope: grant.scope,
+    requested_by: grant.requested_by,
+    required_role: grant.required_role,
+    payload_sha256: '',
+  });
+  // Inside of strings quotes are escaped: this is the member and nothing else.
+  const member = '"payload_sha256":"';
+  const at = text.indexOf(`${member}"`) + member.length;
+  const before = text.slice(0, at);
+  const after = text.slice(at);
+  return (payloadSha256) => sha256Hex(before + payloadSha256 + after);
 }
 
 /** Everything the node knows when it decides about a manifest. */

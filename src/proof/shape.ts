@@ -1,6 +1,6 @@
 /** Checks of plain objects inside signed text: exactly the members that are listed, each of its form. */
 
-import { prove } from './proof-error.ts';
+import { ProofError, prove } from './proof-error.ts';
 
 /** A check of one member; the text says what it should be. */
 export interface MemberCheck {
@@ -19,13 +19,14 @@ export function checkShape(value: unknown, table: Readonly<Record<string, Member
   );
   const members = value as Record<string, unknown>;
   for (const name in members) {
-    prove(Object.hasOwn(table, name), 'bad_payload', `${where} has a member that is not listed`);
+    if (!Object.hasOwn(table, name)) throw new ProofError('bad_payload', `${where} has a member that is not listed`);
   }
   for (const name in table) {
     const check = table[name];
     const member = members[name];
     if (check === undefined || (member === undefined && check.optional === true)) continue;
-    prove(member !== undefined && check.holds(member), 'bad_payload', `${where}.${name} is not ${check.expected}`);
+    if (member !== undefined && check.holds(member)) continue;
+    throw new ProofError('bad_payload', `${where}.${name} is not ${check.expected}`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** A binary heap of ready tasks: the smallest rank first, then the older id. */
+/** Ready tasks by rank, the older id first: a queue of those that came in order, and a binary heap of the others. */
 
 import type { ReadyTask } from '../tasks/ready-task.ts';
 
@@ -7,18 +7,44 @@ export function goesBefore(a: Pick<ReadyTask, 'rank' | 'task_id'>, b: Pick<Ready
   return a.rank < b.rank || (a.rank === b.rank && a.task_id < b.task_id);
 }
 
+/** The part of a queue that was taken is let go of when it is so long. */
+const trimAt = 1024;
+
 export class TaskHeap {
+  /** Ascending from `#at` on. Nearly all tasks come in their order: those cost no walk through a tree. */
+  #inOrder: ReadyTask[] = [];
+  #at = 0;
   readonly #items: ReadyTask[] = [];
 
   get size(): number {
-    return this.#items.length;
+    return this.#inOrder.length - this.#at + this.#items.length;
   }
 
   peek(): ReadyTask | undefined {
-    return this.#items[0];
+    const first = this.#inOrder[this.#at];
+    const top = this.#items[0];
+    return first === undefined || (top !== undefined && goesBefore(top, first)) ? top : first;
   }
 
   push(task: ReadyTask): void {
+    const last = this.#inOrder.at(-1);
+    if (last === undefined || goesBefore(last, task)) this.#inOrder.push(task);
+    else this.#pushToHeap(task);
+  }
+
+  pop(): ReadyTask | undefined {
+    const first = this.#inOrder[this.#at];
+    const top = this.#items[0];
+    if (first === undefined || (top !== undefined && goesBefore(top, first))) return this.#popFromHeap();
+    this.#at++;
+    if (this.#at === this.#inOrder.length || this.#at === trimAt) {
+      this.#inOrder = this.#inOrder.slice(this.#at);
+      this.#at = 0;
+    }
+    return first;
+  }
+
+  #pushToHeap(task: ReadyTask): void {
     const items = this.#items;
     let at = items.length;
     items.push(task);
@@ -32,7 +58,7 @@ export class TaskHeap {
     items[at] = task;
   }
 
-  pop(): ReadyTask | undefined {
+  #popFromHeap(): ReadyTask | undefined {
     const items = this.#items;
     const first = items[0];
     const last = items.pop();

@@ -1,10 +1,11 @@
 /** Ends tasks that no node has in hand: cancelled, expired, or their requester's standing is gone. */
 
-import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
+import { recordsCall, type AuditLogger, type RecordDraft } from '../ledger/audit-logger.ts';
 import { newId, type RecordId } from '../domain/ids.ts';
+import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
-import { resultColumns, resultsCall } from './results.ts';
-import { commitMovable, moveCall, moveColumns } from './transition.ts';
+import { resultColumns, resultParameters, resultsCall } from './results.ts';
+import { commitMovable, moveCall, moveColumns, moveParameters } from './transition.ts';
 
 export interface QueuedTask {
   task_id: string;
@@ -21,8 +22,11 @@ export interface Ending {
 
 const recordTasksMax = 500;
 
-const text = `select ${resultsCall(13, moveCall(1))}, insert_task_records($29, $30),
-  append_records($31, $32, $33, $34, $35, $36, $37, $38, $39)`;
+const movesFirst = 1;
+const resultsFirst = movesFirst + moveParameters;
+const taskRecordsFirst = resultsFirst + resultParameters;
+const text = `select ${resultsCall(resultsFirst, moveCall(movesFirst))},
+  insert_task_records(${placeholders(taskRecordsFirst, 2)}), ${recordsCall(taskRecordsFirst + 2)}`;
 
 /**
  * Ends those of the tasks that still are waiting or queued under the given attempt, and answers them. A task that was never an

@@ -11,7 +11,7 @@ import type { Catalog, CatalogAction } from '../tools/catalog.ts';
 import { decideScope, unboundedScope } from '../tools/scope.ts';
 import { canonicalizeWithFloats } from '../proof/canonical-json.ts';
 import { sha256 } from '../proof/hash.ts';
-import { taskSha256 } from '../proof/manifest.ts';
+import { taskHasher } from '../proof/manifest.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import type { z } from 'zod';
 
@@ -62,6 +62,8 @@ export interface PlanContext {
   scopes: ReadonlyMap<string, Scope>;
   defaults: TaskDefaults;
   clock: Clock;
+  /** What tasks of one call have in common is hashed once. */
+  hashers: Map<string, (payloadSha256: string) => string>;
 }
 
 /** The task that a submission asks for, or an AppError that says why not. `item` is whatever the caller sent. */
@@ -86,16 +88,8 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
   const priority = wanted.priority ?? 50;
   const timeoutS = wanted.timeout_s ?? action.timeout_s;
   const payloadSha256 = sha256(payload);
-  const grant = {
-    tool: action.tool,
-    tool_digest: action.digest,
-    action: action.action,
-    effects: action.effects,
-    timeout_s: timeoutS,
-    scope: effectiveScope(principal),
-    requested_by: principal.id,
-    required_role: requiredRole,
-  };
+  const scope = effectiveScope(principal);
+  const hashTask = hasherOf(action, { timeout_s: timeoutS, scope, required_role: requiredRole }, context);
   return {
     task_id: newId<TaskId>(),
     source: wanted.source ?? principal.id,
@@ -103,9 +97,9 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
     payload,
     payload_value: value,
     payload_sha256: payloadSha256,
-    task_sha256: taskSha256(grant, payloadSha256.toString('hex')),
+    task_sha256: hashTask(payloadSha256.toString('hex')),
     required_role: requiredRole,
-    scope: grant.scope,
+    scope,
     priority,
     run_at: runAt,
     expires_at: expiresAt,
@@ -124,6 +118,21 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
     rank: due - priority * defaults.priorityMs,
     wake_at: due > nowMs ? new Date(due) : null,
   };
+}
+
+function hasherOf(
+  action: CatalogAction,
+  asked: { timeout_s: number; scope: string | null; required_role: string },
+  { hashers, principal }: PlanContext,
+): (payloadSha256: string) => string {
+  const key = `${action.tool} ${action.action} ${asked.timeout_s.toString()} ${asked.required_role}`;
+  let hasher = hashers.get(key);
+  if (hasher === undefined) {
+    const { tool, digest: tool_digest, effects } = action;
+    hasher = taskHasher({ ...asked, tool, tool_digest, action: action.action, effects, requested_by: principal.id });
+    hashers.set(key, hasher);
+  }
+  return hasher;
 }
 
 function parse(item: unknown): Submission {

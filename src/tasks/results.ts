@@ -1,8 +1,10 @@
 /** Parameters of the SQL function that stores ended attempts. */
 
 import type { EndState } from '../domain/task-state.ts';
+import { byteaArray, hexArray, Kinds, plainArray } from '../platform/postgres/arrays.ts';
+import { placeholders } from '../platform/postgres/placeholders.ts';
 
-/** An attempt that ended; `state` is set where it ended the task. Hashes are raw bytes. */
+/** An attempt that ended; `state` is set where it ended the task. Hashes in hex. */
 export interface EndedAttempt {
   task_id: string;
   attempt: number;
@@ -23,29 +25,55 @@ export interface EndedAttempt {
   record_id: string;
 }
 
-/** Call of `insert_results` with sixteen parameters from `$first` on, and the moves of the same tasks as its last. */
+/** How many parameters `insert_results` has before the moves. */
+export const resultParameters = 17;
+
+/** Call of `insert_results` with its parameters from `$first` on, and the moves of the same tasks as its last. */
 export function resultsCall(first: number, moves: string): string {
-  return `insert_results(${Array.from({ length: 16 }, (_, i) => `$${(first + i).toString()}`).join(', ')}, ${moves})`;
+  return `insert_results(${placeholders(first, resultParameters)}, ${moves})`;
 }
 
-/** The sixteen array parameters of `insert_results`. */
-export function resultColumns(ended: readonly EndedAttempt[]): unknown[][] {
+type ResultKind = readonly [
+  state: EndState | null,
+  status: string | null,
+  reason: string | null,
+  nodeId: string | null,
+  manifest: string | null,
+  receipt: string | null,
+  recordId: string,
+];
+
+/** The parameters of `insert_results`, but for the moves. */
+export function resultColumns(ended: readonly EndedAttempt[]): unknown[] {
+  const kinds = new Kinds<ResultKind>();
+  for (const e of ended) {
+    kinds.add([
+      e.state,
+      e.status,
+      e.reason ?? null,
+      e.node_id ?? null,
+      e.manifest ?? null,
+      e.receipt ?? null,
+      e.record_id,
+    ]);
+  }
   return [
-    ended.map((e) => e.task_id),
-    ended.map((e) => e.attempt),
-    ended.map((e) => e.state),
-    ended.map((e) => e.status),
-    ended.map((e) => e.reason ?? null),
-    ended.map((e) => e.node_id ?? null),
-    ended.map((e) => e.manifest ?? null),
-    ended.map((e) => e.receipt ?? null),
-    ended.map((e) => e.started_at ?? null),
-    ended.map((e) => e.ended_at ?? null),
-    ended.map((e) => e.output ?? null),
-    ended.map((e) => (e.output_sha256 == null ? null : `\\x${e.output_sha256}`)),
-    ended.map((e) => e.output_bytes ?? null),
-    ended.map((e) => (e.error == null ? null : JSON.stringify(e.error))),
-    ended.map((e) => e.metadata ?? null),
-    ended.map((e) => e.record_id),
+    plainArray(ended.map((e) => e.task_id)),
+    plainArray(ended.map((e) => e.attempt)),
+    plainArray(kinds.positions),
+    plainArray(ended.map((e) => e.started_at ?? null)),
+    plainArray(ended.map((e) => e.ended_at ?? null)),
+    byteaArray(ended.map((e) => e.output ?? null)),
+    hexArray(ended.map((e) => e.output_sha256 ?? null)),
+    plainArray(ended.map((e) => e.output_bytes ?? null)),
+    ended.some((e) => e.error != null) ? ended.map((e) => (e.error == null ? null : JSON.stringify(e.error))) : [],
+    byteaArray(ended.map((e) => e.metadata ?? null)),
+    kinds.column(0),
+    kinds.column(1),
+    kinds.column(2),
+    kinds.column(3),
+    kinds.column(4),
+    kinds.column(5),
+    kinds.column(6),
   ];
 }

@@ -1,7 +1,9 @@
 /** The one statement of a submission: keys, tasks, queue rows and records, in one transaction and one round trip. */
 
+import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
+import { byteaArray, hexArray, Kinds, plainArray, textArray } from '../platform/postgres/arrays.ts';
+import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
-import type { RecordArrays } from '../ledger/audit-logger.ts';
 import type { PlannedTask } from './plan.ts';
 
 /** An idempotency key to take with a call, and the answer that it stands for. */
@@ -20,9 +22,11 @@ export interface TaskRow {
   record_id: string;
 }
 
-const claims = 'claim_idempotency_keys($1, $2, $3, $4, $5, $6)';
-const records = 'append_records($7, $8, $9, $10, $11, $12, $13, $14, $15)';
-const tasks = `insert_tasks(${Array.from({ length: 29 }, (_, i) => `$${(16 + i).toString()}`).join(', ')})`;
+const claimParameters = 6;
+const taskParameters = 30;
+const tasksFirst = 1 + claimParameters;
+const text = `select claim_idempotency_keys(${placeholders(1, claimParameters)}),
+  insert_tasks(${placeholders(tasksFirst, taskParameters)}), ${recordsCall(tasksFirst + taskParameters)}`;
 
 /** Fails with WR003 where a key is taken; `claims` positions in its detail count from 1. Nothing is stored then. */
 export async function insertSubmission(
@@ -33,8 +37,8 @@ export async function insertSubmission(
 ): Promise<void> {
   await db.query({
     name: 'submit_tasks',
-    text: `select ${claims}, ${tasks}, ${records}`,
-    values: [...keyColumns(keys), ...recordArrays, ...taskColumns(rows)],
+    text,
+    values: [...keyColumns(keys), ...taskColumns(rows), ...recordArrays],
   });
 }
 
@@ -42,46 +46,109 @@ function keyColumns(keys: readonly KeyClaim[]): unknown[] {
   return [
     keys.map((k) => k.principal),
     keys.map((k) => k.key),
-    keys.map((k) => k.body_sha256),
+    byteaArray(keys.map((k) => k.body_sha256)),
     keys.map((k) => k.status),
     keys.map((k) => k.location),
-    keys.map((k) => k.answer),
+    byteaArray(keys.map((k) => k.answer)),
+  ];
+}
+
+type TaskKind = readonly [
+  source: string,
+  tool: string,
+  action: string,
+  toolDigest: string,
+  effects: string,
+  requiredRole: string,
+  scope: string | null,
+  priority: number,
+  runAtMs: number | null,
+  expiresAtMs: number | null,
+  timeoutS: number,
+  maxAttempts: number,
+  retryInitialS: number,
+  retryMaxS: number,
+  affinity: string | null,
+  requirement: number,
+  tags: string | null,
+  labels: string | null,
+  requestedBy: string,
+  credentialId: string,
+  recordId: string,
+  createdAtMs: number,
+  rank: number,
+  wakeAtMs: number | null,
+];
+
+function kindOf({ task: t, requirement, record_id }: TaskRow): TaskKind {
+  return [
+    t.source,
+    t.action.tool,
+    t.action.action,
+    t.action.digest,
+    t.action.effects,
+    t.required_role,
+    t.scope,
+    t.priority,
+    t.run_at?.getTime() ?? null,
+    t.expires_at?.getTime() ?? null,
+    t.timeout_s,
+    t.max_attempts,
+    t.retry_initial_s,
+    t.retry_max_s,
+    t.affinity,
+    requirement,
+    t.tags.length === 0 ? null : JSON.stringify(t.tags),
+    isEmpty(t.labels) ? null : JSON.stringify(t.labels),
+    t.requested_by,
+    t.credential_id,
+    record_id,
+    t.created_at.getTime(),
+    t.rank,
+    t.wake_at?.getTime() ?? null,
   ];
 }
 
 function taskColumns(rows: readonly TaskRow[]): unknown[] {
-  const column = (value: (task: PlannedTask) => unknown): unknown[] => rows.map(({ task }) => value(task));
+  const kinds = new Kinds<TaskKind>();
+  for (const row of rows) kinds.add(kindOf(row));
+  const traceparents = rows.map(({ task }) => task.traceparent);
   return [
-    column((t) => t.task_id),
-    column((t) => t.source),
-    column((t) => t.action.tool),
-    column((t) => t.action.action),
-    column((t) => t.action.digest),
-    column((t) => t.action.effects),
-    column((t) => t.payload),
-    column((t) => t.payload_sha256),
-    column((t) => `\\x${t.task_sha256}`),
-    column((t) => t.required_role),
-    column((t) => t.scope),
-    column((t) => t.priority),
-    column((t) => t.run_at),
-    column((t) => t.expires_at),
-    column((t) => t.timeout_s),
-    column((t) => t.max_attempts),
-    column((t) => t.retry_initial_s),
-    column((t) => t.retry_max_s),
-    column((t) => t.affinity),
-    rows.map(({ requirement }) => requirement),
-    column((t) => (t.tags.length === 0 ? null : JSON.stringify(t.tags))),
-    column((t) => (isEmpty(t.labels) ? null : JSON.stringify(t.labels))),
-    column((t) => t.traceparent),
-    column((t) => t.requested_by),
-    column((t) => t.credential_id),
-    rows.map(({ record_id }) => record_id),
-    column((t) => t.created_at),
-    column((t) => (t.wake_at === null ? t.rank : null)),
-    column((t) => t.wake_at),
+    plainArray(rows.map(({ task }) => task.task_id)),
+    plainArray(kinds.positions),
+    byteaArray(rows.map(({ task }) => task.payload)),
+    byteaArray(rows.map(({ task }) => task.payload_sha256)),
+    hexArray(rows.map(({ task }) => task.task_sha256)),
+    textArray(traceparents),
+    kinds.column(0),
+    kinds.column(1),
+    kinds.column(2),
+    kinds.column(3),
+    kinds.column(4),
+    kinds.column(5),
+    kinds.column(6),
+    kinds.column(7),
+    kinds.column(8).map(timeOf),
+    kinds.column(9).map(timeOf),
+    kinds.column(10),
+    kinds.column(11),
+    kinds.column(12),
+    kinds.column(13),
+    kinds.column(14),
+    kinds.column(15),
+    kinds.column(16),
+    kinds.column(17),
+    kinds.column(18),
+    kinds.column(19),
+    kinds.column(20),
+    kinds.column(21).map(timeOf),
+    kinds.column(22),
+    kinds.column(23).map(timeOf),
   ];
+}
+
+function timeOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }
 
 function isEmpty(object: object): boolean {

@@ -107,7 +107,8 @@ export class Submitter {
 
   async #plan({ principal, items }: Pick<SubmitCall, 'principal' | 'items'>): Promise<(PlannedTask | AppError)[]> {
     const { catalog, clock, defaults } = this.#options;
-    const context = { principal, catalog, clock, defaults, scopes: await this.#options.scopes.current() };
+    const scopes = await this.#options.scopes.current();
+    const context = { principal, catalog, clock, defaults, scopes, hashers: new Map() };
     return items.map((item) => {
       try {
         return planTask(item, context);

@@ -1,6 +1,8 @@
 /** Parameters of the one SQL function that changes a live task's state. */
 
 import type { TaskState } from '../domain/task-state.ts';
+import { Kinds, plainArray } from '../platform/postgres/arrays.ts';
+import { placeholders } from '../platform/postgres/placeholders.ts';
 import { raised } from '../platform/postgres/raised.ts';
 
 /** One task's move. Members that are absent keep what the row has, but for `node_id` and `manifest`: see `move_tasks`. */
@@ -21,26 +23,54 @@ export interface Move {
   from_doubt?: boolean;
 }
 
-/** Call of `move_tasks` with twelve parameters from `$first` on. */
+/** How many parameters `move_tasks` has. */
+export const moveParameters = 13;
+
+/** Call of `move_tasks` with its parameters from `$first` on. */
 export function moveCall(first: number): string {
-  return `move_tasks(${Array.from({ length: 12 }, (_, i) => `$${(first + i).toString()}`).join(', ')})`;
+  return `move_tasks(${placeholders(first, moveParameters)})`;
 }
 
-/** The twelve array parameters of `move_tasks`. */
-export function moveColumns(moves: readonly Move[]): unknown[][] {
+type MoveKind = readonly [
+  to: TaskState,
+  step: number,
+  tries: number,
+  rank: number | null,
+  wakeAt: string | null,
+  reason: string | null,
+  by: string | null,
+  fromDoubt: boolean,
+];
+
+/** The parameters of `move_tasks`. */
+export function moveColumns(moves: readonly Move[]): unknown[] {
+  const kinds = new Kinds<MoveKind>();
+  for (const move of moves) {
+    kinds.add([
+      move.to,
+      (move.next_attempt ?? move.attempt) - move.attempt,
+      move.tries ?? 0,
+      move.rank ?? null,
+      move.wake_at?.toISOString() ?? null,
+      move.reason ?? null,
+      move.by_node ?? null,
+      move.from_doubt ?? false,
+    ]);
+  }
   return [
-    moves.map((m) => m.task_id),
-    moves.map((m) => m.attempt),
-    moves.map((m) => m.to),
-    moves.map((m) => m.next_attempt ?? m.attempt),
-    moves.map((m) => m.tries ?? 0),
-    moves.map((m) => m.rank ?? null),
-    moves.map((m) => m.wake_at ?? null),
-    moves.map(() => null),
-    moves.map(() => null),
-    moves.map((m) => m.reason ?? null),
-    moves.map((m) => m.by_node ?? null),
-    moves.map((m) => m.from_doubt ?? false),
+    plainArray(moves.map((m) => m.task_id)),
+    plainArray(moves.map((m) => m.attempt)),
+    plainArray(kinds.positions),
+    kinds.column(0),
+    kinds.column(1),
+    kinds.column(2),
+    kinds.column(3),
+    kinds.column(4),
+    [],
+    [],
+    kinds.column(5),
+    kinds.column(6),
+    kinds.column(7),
   ];
 }
 

@@ -1,8 +1,18 @@
 /** Turns audit records into events; pure. */
 
-import { createHash } from 'node:crypto';
-import type { EventType, TelemetryEvent } from '../domain/event.ts';
+import type { EventType } from '../domain/event.ts';
+import { sha256Hex } from '../proof/hash.ts';
 import type { AuditRecord } from '../proof/record.ts';
+
+/** An event as it goes out. */
+export interface ProjectedEvent {
+  event_id: string;
+  event_type: EventType;
+  /** `seq` of its record. */
+  audit_seq: number;
+  /** The whole of it, a `TelemetryEvent`. */
+  json: string;
+}
 
 /** One event before it has its place. */
 interface Draft {
@@ -45,26 +55,36 @@ export function eventsOf(
   record: AuditRecord,
   previousSeq: number,
   isWanted: (type: EventType) => boolean,
-): TelemetryEvent[] {
+): ProjectedEvent[] {
   const drafts = draftsOf(record).filter(({ type }) => isWanted(type));
+  if (drafts.length === 0) return [];
+  const { reason, request_id, seq } = record;
+  // What the events of a record have in common is written once: a record tells of up to 500 tasks.
   const actor = record.actor === undefined ? null : { id: record.actor.id, kind: record.actor.kind };
-  return drafts.map((draft, index) => ({
-    event_id: eventId(record.log, record.seq, index),
-    event_type: draft.type,
-    timestamp: record.ts,
-    actor,
-    target: draft.target ?? null,
-    status: draft.status ?? record.outcome,
-    attributes: {
-      audit_seq: record.seq,
-      previous_audit_seq: previousSeq,
-      index,
-      count: drafts.length,
-      ...(record.reason === undefined ? {} : { reason: record.reason }),
-      ...(record.request_id === undefined ? {} : { request_id: record.request_id }),
-      ...draft.attributes,
-    },
-  }));
+  const common = `"timestamp":${JSON.stringify(record.ts)},"actor":${JSON.stringify(actor)},"target":`;
+  const place = `"audit_seq":${seq.toString()},"previous_audit_seq":${previousSeq.toString()},"index":`;
+  const rest = membersOf({ reason, request_id });
+  const attributes = new Map<object | undefined, string>();
+  return drafts.map((draft, index) => {
+    const { type: event_type, target = null, status = record.outcome } = draft;
+    const event_id = eventId(record.log, seq, index);
+    let own = attributes.get(draft.attributes);
+    if (own === undefined) {
+      own = rest + membersOf(draft.attributes ?? {});
+      attributes.set(draft.attributes, own);
+    }
+    const at = `${place}${index.toString()},"count":${drafts.length.toString()}`;
+    const json =
+      `{"event_id":"${event_id}","event_type":"${event_type}",${common}${JSON.stringify(target)},` +
+      `"status":${JSON.stringify(status)},"attributes":{${at}${own}}}`;
+    return { event_id, event_type, audit_seq: seq, json };
+  });
+}
+
+/** The members of an object in JSON, each after a comma. */
+function membersOf(object: object): string {
+  const json = JSON.stringify(object);
+  return json === '{}' ? '' : `,${json.slice(1, -1)}`;
 }
 
 function draftsOf(record: AuditRecord): Draft[] {
@@ -85,11 +105,13 @@ function acceptedDrafts(record: AuditRecord, data: Record<string, unknown>): Dra
   const results = data.results as [string, number, string][];
   const retried = new Set((data.retried as string[] | undefined) ?? []);
   const nodeId = record.actor?.id;
+  const attributes = new Map<number, { attempt: number; node_id: string | undefined }>();
+  for (const [, attempt] of results) attributes.set(attempt, { attempt, node_id: nodeId });
   return results.map(([id, attempt, status]) => ({
     type: retried.has(id) ? 'task.retried' : 'task.finished',
     target: { kind: 'task', id },
     status,
-    attributes: { attempt, node_id: nodeId },
+    attributes: attributes.get(attempt) ?? {},
   }));
 }
 
@@ -115,7 +137,7 @@ function attributesOf(record: AuditRecord, data: Record<string, unknown>): Recor
 
 /** UUIDv8 (RFC 9562 §5.8) over SHA-256 of origin, seq and index, one a line. */
 function eventId(origin: string, seq: number, index: number): string {
-  const hex = createHash('sha256').update(`${origin}\n${seq.toString()}\n${index.toString()}\n`).digest('hex');
+  const hex = sha256Hex(`${origin}\n${seq.toString()}\n${index.toString()}\n`);
   const variant = ((parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

@@ -1,7 +1,7 @@
 /** The two feeds of events: their queues, and the messages that carry events on each. */
 
 import type { OutgoingMessage, Topology } from '../domain/broker.ts';
-import type { TelemetryEvent } from '../domain/event.ts';
+import type { ProjectedEvent } from './events-of.ts';
 
 /** Names on the broker; all are settings. */
 export interface TelemetryNames {
@@ -48,26 +48,26 @@ export interface FeedMessage {
 }
 
 /** Messages that carry the events, in order; every event is in one of them. */
-export function feedMessages(feed: Feed, events: readonly TelemetryEvent[], names: TelemetryNames): FeedMessage[] {
+export function feedMessages(feed: Feed, events: readonly ProjectedEvent[], names: TelemetryNames): FeedMessage[] {
   return feed === 'events' ? events.map((event) => eventMessage(event, names)) : batchMessages(events, names);
 }
 
-function eventMessage(event: TelemetryEvent, names: TelemetryNames): FeedMessage {
+function eventMessage(event: ProjectedEvent, names: TelemetryNames): FeedMessage {
   return {
     message: {
       exchange: names.exchange,
       routingKey: names.routingKey,
-      body: Buffer.from(JSON.stringify(event)),
+      body: Buffer.from(event.json),
       messageId: event.event_id,
       type: event.event_type,
       contentType: 'application/json',
     },
-    first_seq: event.attributes.audit_seq,
-    audit_seq: event.attributes.audit_seq,
+    first_seq: event.audit_seq,
+    audit_seq: event.audit_seq,
   };
 }
 
-function batchMessages(events: readonly TelemetryEvent[], names: TelemetryNames): FeedMessage[] {
+function batchMessages(events: readonly ProjectedEvent[], names: TelemetryNames): FeedMessage[] {
   const messages: FeedMessage[] = [];
   for (let i = 0; i < events.length; i += batchMax) {
     const batch = events.slice(i, i + batchMax);
@@ -75,14 +75,14 @@ function batchMessages(events: readonly TelemetryEvent[], names: TelemetryNames)
       message: {
         exchange: names.exchange,
         routingKey: batchesKey,
-        body: Buffer.from(batch.map((event) => `${JSON.stringify(event)}\n`).join('')),
+        body: Buffer.from(`${batch.map(({ json }) => json).join('\n')}\n`),
         messageId: batch[0]?.event_id ?? '',
         type: 'telemetry.batch',
         contentType: 'application/x-ndjson',
         headers: { 'x-event-count': batch.length },
       },
-      first_seq: batch[0]?.attributes.audit_seq ?? 0,
-      audit_seq: batch.at(-1)?.attributes.audit_seq ?? 0,
+      first_seq: batch[0]?.audit_seq ?? 0,
+      audit_seq: batch.at(-1)?.audit_seq ?? 0,
     });
   }
   return messages;

@@ -3,14 +3,14 @@
 import type { Broker } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/error.ts';
-import type { EventType, TelemetryEvent } from '../domain/event.ts';
+import type { EventType } from '../domain/event.ts';
 import type { AuditLogger } from '../ledger/audit-logger.ts';
 import { readLines } from '../ledger/log-sql.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import type { AuditRecord } from '../proof/record.ts';
 import { checkBrokerMemory } from './broker-memory.ts';
 import { ConsumedPosition } from './consumed-position.ts';
-import { eventsOf } from './events-of.ts';
+import { eventsOf, type ProjectedEvent } from './events-of.ts';
 import { feedMessages, type Feed, type FeedMessage, type TelemetryNames } from './feeds.ts';
 import { cursorName, noteConsumed } from './rewind.ts';
 import { insertDeadEvents, moveCursor, readCursor, type Cursor } from './telemetry-sql.ts';
@@ -157,8 +157,8 @@ export class TelemetryPipeline {
   #project(
     lines: readonly { seq: number; line: Buffer }[],
     cursor: Cursor,
-  ): { events: TelemetryEvent[]; next: Cursor } {
-    const events: TelemetryEvent[] = [];
+  ): { events: ProjectedEvent[]; next: Cursor } {
+    const events: ProjectedEvent[] = [];
     const next = { ...cursor };
     for (const { seq, line } of lines) {
       const record = parseRecord(line);
@@ -193,10 +193,10 @@ export class TelemetryPipeline {
 }
 
 /** The cursor before a message that has to go again: records that are told of whole are done. */
-function cursorBefore(message: FeedMessage | undefined, events: readonly TelemetryEvent[], cursor: Cursor): Cursor {
+function cursorBefore(message: FeedMessage | undefined, events: readonly ProjectedEvent[], cursor: Cursor): Cursor {
   const nextSeq = message?.first_seq ?? cursor.next_seq;
-  const told = events.findLast(({ attributes }) => attributes.audit_seq < nextSeq);
-  return { next_seq: Math.max(cursor.next_seq, nextSeq), last_seq: told?.attributes.audit_seq ?? cursor.last_seq };
+  const told = events.findLast(({ audit_seq }) => audit_seq < nextSeq);
+  return { next_seq: Math.max(cursor.next_seq, nextSeq), last_seq: told?.audit_seq ?? cursor.last_seq };
 }
 
 /** A line of the log, which the sequencer wrote. */

@@ -1,6 +1,6 @@
 /** Statements of the projections. */
 
-import type { RecordArrays } from '../ledger/audit-logger.ts';
+import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
 export interface Cursor {
@@ -77,7 +77,7 @@ export async function insertDeadEvents(
              insert into dead_events (feed, audit_seq, message_id, type, body, reason, attempts)
              select * from unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::int[])
              on conflict do nothing)
-           select append_records($8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+           select ${recordsCall(8)}`,
     values: [
       dead.map((d) => d.feed),
       dead.map((d) => d.audit_seq),

@@ -11,17 +11,16 @@ const delayMaxMs = 2 ** 31 - 1;
  */
 export class AttemptLimits {
   ended: 'cancelled' | 'timed_out' | undefined;
-  private readonly outer: AbortSignal;
+  private readonly outer: () => AbortSignal;
   private readonly deadlineMs: number;
   private readonly clock: Clock;
   private controller: AbortController | undefined;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(outer: AbortSignal, timeoutMs: number, clock: Clock) {
+  constructor(outer: () => AbortSignal, timeoutMs: number, clock: Clock) {
     this.outer = outer;
     this.clock = clock;
     this.deadlineMs = clock.monotonicMs() + timeoutMs;
-    if (outer.aborted) this.ended = 'cancelled';
   }
 
   /** Aborts at the time-out or the cancel. */
@@ -29,17 +28,20 @@ export class AttemptLimits {
     if (this.controller !== undefined) return this.controller.signal;
     const controller = new AbortController();
     this.controller = controller;
+    const outer = this.outer();
+    if (outer.aborted) this.ended ??= 'cancelled';
     if (this.ended === undefined) {
       const leftMs = Math.max(0, Math.min(this.deadlineMs - this.clock.monotonicMs(), delayMaxMs));
       this.timer = setTimeout(this.onTimeout, leftMs);
-      this.outer.addEventListener('abort', this.onCancel, { once: true });
+      outer.addEventListener('abort', this.onCancel, { once: true });
     } else controller.abort();
     return controller.signal;
   }
 
   dispose(): void {
+    if (this.controller === undefined) return;
     clearTimeout(this.timer);
-    this.outer.removeEventListener('abort', this.onCancel);
+    this.outer().removeEventListener('abort', this.onCancel);
   }
 
   private readonly onTimeout = (): void => {

@@ -19,8 +19,8 @@ export interface ActionContext {
   /** The requester holds `targets:private`. */
   allowPrivate: boolean;
   timeoutMs: number;
-  /** Cancels the attempt. */
-  signal: AbortSignal;
+  /** Cancels the attempt; asked for where work goes on for a while. */
+  signal: () => AbortSignal;
   /** Each attempt of a program gets a directory of its own in here. */
   workDir: string;
   traceparent?: string | undefined;
@@ -41,13 +41,14 @@ export async function runAction(action: CatalogAction, payload: Buffer, context:
   const limits = new AttemptLimits(context.signal, context.timeoutMs, clock);
   let found: ProgramOutcome;
   try {
-    if (limits.ended !== undefined) throw new ActionFailure('cancelled', 'cancelled before it began');
     const parameters = readPayload(action, payload);
     checkScope(action, parameters, context, clock);
     if (action.run.builtin === 'process.run') {
+      const signal = limits.signal();
       await checkAddresses(action, parameters, context);
+      if (limits.ended !== undefined) throw new ActionFailure('cancelled', 'ended before it began');
       found = await runProgram(action, action.run, parameters, {
-        signal: limits.signal(),
+        signal,
         workDir: context.workDir,
         traceparent: context.traceparent,
       });

@@ -28,10 +28,24 @@ export interface ExecutionWorkerOptions {
   onFailure: (error: unknown) => void;
 }
 
-interface Running {
-  attempt: number;
-  controller: AbortController;
-  done: Promise<void>;
+/** An attempt that runs. Its controller is made when somebody asks for it: nearly none does. */
+class Running {
+  readonly attempt: number;
+  done: Promise<void> = Promise.resolve();
+  #controller: AbortController | undefined;
+
+  constructor(attempt: number) {
+    this.attempt = attempt;
+  }
+
+  get controller(): AbortController {
+    return (this.#controller ??= new AbortController());
+  }
+
+  /** Why it was stopped; undefined where it was not. */
+  get reason(): unknown {
+    return this.#controller?.signal.reason as unknown;
+  }
 }
 
 /** Owns the slots. Orders start in the order they came; an order that has expired meanwhile is refused, not run. */
@@ -40,6 +54,8 @@ export class ExecutionWorker {
   readonly #running = new Map<string, Running>();
   #waiting: AcceptedOrder[] = [];
   #nextAt = 0;
+  /** Attempts whose beginning is to be noted. */
+  #started: string[] = [];
   #isStopping = false;
 
   constructor(options: ExecutionWorkerOptions) {
@@ -91,10 +107,9 @@ export class ExecutionWorker {
     while (!this.#isStopping && this.#running.size < this.#options.slots && this.#nextAt < this.#waiting.length) {
       const order = this.#waiting[this.#nextAt++];
       if (order === undefined) break;
-      const controller = new AbortController();
-      const running: Running = { attempt: order.attempt, controller, done: Promise.resolve() };
+      const running = new Running(order.attempt);
       this.#running.set(order.task_id, running);
-      running.done = this.#run(order, controller.signal);
+      running.done = this.#run(order, running);
     }
     if (this.#nextAt === this.#waiting.length) {
       this.#waiting = [];
@@ -102,10 +117,10 @@ export class ExecutionWorker {
     }
   }
 
-  async #run(order: AcceptedOrder, signal: AbortSignal): Promise<void> {
+  async #run(order: AcceptedOrder, running: Running): Promise<void> {
     let finished: FinishedOrder;
     try {
-      finished = await this.#execute(order, signal);
+      finished = await this.#execute(order, running);
     } catch (error) {
       // Nothing below is expected to throw: what ran before it did is not known.
       this.#options.onFailure(error);
@@ -116,34 +131,48 @@ export class ExecutionWorker {
     this.#fill();
   }
 
-  async #execute(order: AcceptedOrder, signal: AbortSignal): Promise<FinishedOrder> {
+  async #execute(order: AcceptedOrder, running: Running): Promise<FinishedOrder> {
     const { clock, journal, workDir } = this.#options;
     const startedMs = clock.now();
     if (Math.floor(startedMs / 1000) >= order.exp + clockSkewS) {
       return withoutRun(order, 'refused', 'expired', 'the manifest expired before the order could start');
     }
     const isDestructive = order.grant.effects === 'destructive';
-    const isNoted = journal.start([order.task_id], isDestructive).then(
-      () => true,
-      (error: unknown) => {
-        this.#options.onFailure(error);
-        return false;
-      },
-    );
-    if (isDestructive && !(await isNoted)) {
+    if (!isDestructive) this.#noteStart(order.task_id);
+    else if (!(await this.#isOnDisk(journal.start([order.task_id], true)))) {
       return withoutRun(order, 'not_started', 'journal_failed', 'the journal of the node cannot be written');
     }
     const result = await runAction(order.action, order.payload, {
       scope: order.scope,
       allowPrivate: order.allowPrivate,
       timeoutMs: order.grant.timeout_s * 1000,
-      signal,
+      signal: () => running.controller.signal,
       workDir,
       traceparent: order.traceparent,
       clock,
     });
-    const status = result.status === 'cancelled' && signal.reason === 'stopping' ? 'interrupted' : result.status;
+    const status = result.status === 'cancelled' && running.reason === 'stopping' ? 'interrupted' : result.status;
     return finishedOf(order, result, status, startedMs, clock.now());
+  }
+
+  /** Work that may be repeated does not wait for the note that it began; notes of one turn of the event loop go together. */
+  #noteStart(taskId: string): void {
+    if (this.#started.push(taskId) > 1) return;
+    queueMicrotask(() => {
+      const started = this.#started;
+      this.#started = [];
+      void this.#isOnDisk(this.#options.journal.start(started, false));
+    });
+  }
+
+  async #isOnDisk(written: Promise<void>): Promise<boolean> {
+    try {
+      await written;
+      return true;
+    } catch (error) {
+      this.#options.onFailure(error);
+      return false;
+    }
   }
 }
 

@@ -7,12 +7,11 @@ import { makeCertificates } from '../../scripts/services/certificates.ts';
 import type { RabbitMqService } from '../../scripts/services/rabbitmq.ts';
 import type { OutgoingMessage } from '../../src/domain/broker.ts';
 import type { TelemetryEvent } from '../../src/domain/event.ts';
-import { feedMessages } from '../../src/telemetry/feeds.ts';
 import { eventually } from '../end-to-end/eventually.ts';
 import { makeScratchFolder } from '../support/scratch.ts';
 import { realPartsMissing, testRabbitMq } from '../support/services.ts';
 import { examples, killExamples, startExample, type Example, type ExampleConsumer } from './example-consumer.ts';
-import { makeEvents, openTelemetryQueues, type TelemetryQueues } from './telemetry-queue.ts';
+import { makeEvents, messagesOf, openTelemetryQueues, type TelemetryQueues } from './telemetry-queue.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -205,7 +204,7 @@ function exampleSuite(example: Example): void {
 
   it('sends what is not of the documented form to the dead letters, and tells the thousand others', async () => {
     const events = makeEvents(1000);
-    const messages = feedMessages('events', events, queues.names).map(({ message }) => message);
+    const messages = messagesOf('events', events, queues.names).map(({ message }) => message);
     const [sample] = messages as [OutgoingMessage];
     const poison = malformed(events[0]!).map((body): OutgoingMessage => ({ ...sample, body: Buffer.from(body) }));
     poison.push({ ...sample, contentType: 'text/plain' });
@@ -241,7 +240,7 @@ function exampleSuite(example: Example): void {
   it('rejects a batch as a whole where one line is bad, or one is missing', async () => {
     const events = makeEvents(30);
     const batch = (from: number, change = (text: string) => text): OutgoingMessage => {
-      const [made] = feedMessages('batches', events.slice(from, from + 10), queues.names);
+      const [made] = messagesOf('batches', events.slice(from, from + 10), queues.names);
       return { ...made!.message, body: Buffer.from(change(Buffer.from(made!.message.body).toString())) };
     };
     const bad = [

@@ -6,7 +6,13 @@ import type { OutgoingMessage } from '../../src/domain/broker.ts';
 import type { TelemetryEvent } from '../../src/domain/event.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import { eventsOf } from '../../src/telemetry/events-of.ts';
-import { feedMessages, telemetryTopology, type Feed, type TelemetryNames } from '../../src/telemetry/feeds.ts';
+import {
+  feedMessages,
+  telemetryTopology,
+  type Feed,
+  type FeedMessage,
+  type TelemetryNames,
+} from '../../src/telemetry/feeds.ts';
 import { eventually } from '../end-to-end/eventually.ts';
 import { connectTestRabbitMq } from '../support/rabbitmq-client.ts';
 import { testRabbitMq } from '../support/services.ts';
@@ -50,7 +56,7 @@ export async function openTelemetryQueues(): Promise<TelemetryQueues> {
     send,
     declare,
     remove: () => broker.deleteQueue(names.queue),
-    publish: (feed, events) => send(feedMessages(feed, events, names).map(({ message }) => message)),
+    publish: (feed, events) => send(messagesOf(feed, events, names).map(({ message }) => message)),
     deadLetters: async (count) => {
       const bodies: string[] = [];
       const consumer = await broker.consume(names.deadLetterQueue, {
@@ -83,13 +89,25 @@ function telemetryNames(): TelemetryNames {
   };
 }
 
+/** The messages that carry these events. */
+export function messagesOf(feed: Feed, events: readonly TelemetryEvent[], names: TelemetryNames): FeedMessage[] {
+  const projected = events.map((event) => ({
+    event_id: event.event_id,
+    event_type: event.event_type,
+    audit_seq: event.attributes.audit_seq,
+    json: JSON.stringify(event),
+  }));
+  return feedMessages(feed, projected, names);
+}
+
 /** The first `count` events of a log that has records of every type in turn, some with several events. */
 export function makeEvents(count: number): TelemetryEvent[] {
   const records = Object.values(eventDescriptions).map(({ example }) => example);
   const events: TelemetryEvent[] = [];
   for (let seq = 0; events.length < count; seq += 1) {
     const record = records[seq % records.length];
-    if (record !== undefined) events.push(...eventsOf({ ...record, seq }, seq - 1, () => true));
+    const projected = record === undefined ? [] : eventsOf({ ...record, seq }, seq - 1, () => true);
+    for (const { json } of projected) events.push(JSON.parse(json) as TelemetryEvent);
   }
   return events.slice(0, count);
 }

@@ -17,7 +17,7 @@ import { Sequencer } from '../../src/ledger/sequencer.ts';
 import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
 import type { CommandContext, TaskCommand } from '../../src/tasks/command.ts';
 import { Requirements } from '../../src/tasks/requirements.ts';
-import { resultColumns, resultsCall, type EndedAttempt } from '../../src/tasks/results.ts';
+import { resultColumns, resultParameters, resultsCall, type EndedAttempt } from '../../src/tasks/results.ts';
 import { Submitter } from '../../src/tasks/submit.ts';
 import { moveCall, moveColumns, type Move } from '../../src/tasks/transition.ts';
 import { loadCatalog, type Catalog } from '../../src/tools/catalog.ts';
@@ -207,7 +207,7 @@ async function dispatch(
       [record],
       orders.map(() => 1),
       orders.map((o) => o.task_id),
-      orders.map((o) => o.attempt),
+      orders.map((o) => o.attempt - 1),
     ],
   });
   const data = { manifest_sha256: sha256.toString('hex'), jti };
@@ -237,7 +237,7 @@ async function end(
   }));
   const moves = orders.map(({ task_id, attempt }): Move => ({ task_id, attempt, to: state ?? 'queued' }));
   await database.query({
-    text: `select ${resultsCall(1, moveCall(17))}`,
+    text: `select ${resultsCall(1, moveCall(1 + resultParameters))}`,
     values: [...resultColumns(ended), ...moveColumns(moves)],
   });
 }

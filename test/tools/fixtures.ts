@@ -68,17 +68,20 @@ export function find(catalog: Catalog, tool: string, action: string): CatalogAct
   return found;
 }
 
+/** As the context, with the signal itself. */
+export type RunOptions = Partial<Omit<ActionContext, 'signal'>> & { signal?: AbortSignal };
+
 /** Runs an action, by default with every target allowed and plenty of time. */
 export function run(
   action: CatalogAction,
   parameters: unknown,
-  over: Partial<ActionContext> = {},
+  { signal = new AbortController().signal, ...over }: RunOptions = {},
 ): Promise<ActionResult> {
   return runAction(action, Buffer.from(JSON.stringify(parameters)), {
     scope: undefined,
     allowPrivate: true,
     timeoutMs: 20_000,
-    signal: new AbortController().signal,
+    signal: () => signal,
     workDir: join(tmpdir(), 'writ-tools-work'),
     ...over,
   });

@@ -71,7 +71,7 @@ describe('runAction', () => {
       scope: undefined,
       allowPrivate: true,
       timeoutMs: 1000,
-      signal: new AbortController().signal,
+      signal: () => new AbortController().signal,
       workDir: '/',
     };
     for (const payload of ['', '{', 'null', '[]', '{"sleep_ms":"1"}', '{"x":1}', '{"__proto__":1}', '\ufffe']) {

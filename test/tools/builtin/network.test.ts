@@ -12,8 +12,7 @@ import { afterEach, before, describe, it } from 'mocha';
 import { systemClock } from '../../../src/domain/clock.ts';
 import { scope as scopeSchema } from '../../../src/domain/scope.ts';
 import { loadCatalog, type Catalog } from '../../../src/tools/catalog.ts';
-import type { ActionContext } from '../../../src/tools/run.ts';
-import { find, listen, makeCertificate, outputOf, run, shippedTools } from '../fixtures.ts';
+import { find, listen, makeCertificate, outputOf, run, shippedTools, type RunOptions } from '../fixtures.ts';
 
 const dayMs = 86_400_000;
 
@@ -58,7 +57,7 @@ describe('built-in network tools', () => {
 
   const loopback = (host: string) =>
     host === 'writ.test' ? Promise.resolve([{ address: '127.0.0.1' }]) : Promise.reject(new Error(`asked for ${host}`));
-  const attempt = (tool: string, action: string, payload: object, over: Partial<ActionContext> = {}) =>
+  const attempt = (tool: string, action: string, payload: object, over: RunOptions = {}) =>
     run(find(catalog, tool, action), payload, { lookup: loopback, ...over });
 
   describe('tcp.connect', () => {
@@ -152,7 +151,7 @@ describe('built-in network tools', () => {
   });
 
   describe('http.probe', () => {
-    const probe = (payload: object, over: Partial<ActionContext> = {}) => attempt('http', 'probe', payload, over);
+    const probe = (payload: object, over: RunOptions = {}) => attempt('http', 'probe', payload, over);
     const web = (listener: RequestListener) => serve(createHttpServer(listener));
 
     it('tells status, chosen headers, hash of the body and timing', async () => {
@@ -240,7 +239,7 @@ describe('built-in network tools', () => {
   });
 
   describe('dns.lookup', () => {
-    const dns = (payload: object, over: Partial<ActionContext> = {}) => attempt('dns', 'lookup', payload, over);
+    const dns = (payload: object, over: RunOptions = {}) => attempt('dns', 'lookup', payload, over);
 
     it('knows the names of the hosts file', async () => {
       expect(outputOf(await dns({ name: 'localhost' })).answers).to.deep.equal(['127.0.0.1']);
