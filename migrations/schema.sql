@@ -97,8 +97,8 @@ create table manifests (
   term bigint not null,
   issued_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
-  task_ids uuid[] not null,
-  attempts integer[] not null,
+  task_ids uuid[] storage external not null,
+  attempts integer[] storage external not null,
   open integer not null,
   record_id uuid not null,
   jws bytea storage external
@@ -161,7 +161,7 @@ create table queue (
   manifest uuid,
   reason text,
   updated_at timestamp with time zone not null default now()
-) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000);
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, fillfactor=40);
 
 create table receipts (
   jti uuid not null,

@@ -1,7 +1,7 @@
 /** Statements of the dispatcher. */
 
 import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
-import { asciiArray, hexArray, plainArray } from '../platform/postgres/arrays.ts';
+import { asciiArray, hexArray, intArray, uuidArray } from '../platform/postgres/arrays.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
 /** Payloads by task id. */
@@ -49,9 +49,9 @@ export async function issueManifests(
       manifests.map(({ exp }) => new Date(exp * 1000)),
       manifests.map(({ record_id }) => record_id),
       asciiArray(manifests.map(({ jws }) => jws)),
-      plainArray(manifests.flatMap((manifest, i) => manifest.orders.map(() => i + 1))),
-      plainArray(orders.map(({ task_id }) => task_id)),
-      plainArray(orders.map(({ attempt }) => attempt - 1)),
+      intArray(manifests.flatMap((manifest, i) => manifest.orders.map(() => i + 1))),
+      uuidArray(orders.map(({ task_id }) => task_id)),
+      intArray(orders.map(({ attempt }) => attempt - 1)),
       ...records,
     ],
   });

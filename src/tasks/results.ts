@@ -1,7 +1,15 @@
 /** Parameters of the SQL function that stores ended attempts. */
 
 import type { EndState } from '../domain/task-state.ts';
-import { byteaArray, hexArray, Kinds, plainArray } from '../platform/postgres/arrays.ts';
+import {
+  bigintArray,
+  byteaArray,
+  hexArray,
+  intArray,
+  Kinds,
+  timeArray,
+  uuidArray,
+} from '../platform/postgres/arrays.ts';
 import { placeholders } from '../platform/postgres/placeholders.ts';
 
 /** An attempt that ended; `state` is set where it ended the task. Hashes in hex. */
@@ -43,6 +51,10 @@ type ResultKind = readonly [
   recordId: string,
 ];
 
+function msOf(time: string | null | undefined): number | null {
+  return time == null ? null : Date.parse(time);
+}
+
 /** The parameters of `insert_results`, but for the moves. */
 export function resultColumns(ended: readonly EndedAttempt[]): unknown[] {
   const kinds = new Kinds<ResultKind>();
@@ -58,14 +70,14 @@ export function resultColumns(ended: readonly EndedAttempt[]): unknown[] {
     ]);
   }
   return [
-    plainArray(ended.map((e) => e.task_id)),
-    plainArray(ended.map((e) => e.attempt)),
-    plainArray(kinds.positions),
-    plainArray(ended.map((e) => e.started_at ?? null)),
-    plainArray(ended.map((e) => e.ended_at ?? null)),
+    uuidArray(ended.map((e) => e.task_id)),
+    intArray(ended.map((e) => e.attempt)),
+    intArray(kinds.positions),
+    timeArray(ended.map((e) => msOf(e.started_at))),
+    timeArray(ended.map((e) => msOf(e.ended_at))),
     byteaArray(ended.map((e) => e.output ?? null)),
     hexArray(ended.map((e) => e.output_sha256 ?? null)),
-    plainArray(ended.map((e) => e.output_bytes ?? null)),
+    bigintArray(ended.map((e) => e.output_bytes ?? null)),
     ended.some((e) => e.error != null) ? ended.map((e) => (e.error == null ? null : JSON.stringify(e.error))) : [],
     byteaArray(ended.map((e) => e.metadata ?? null)),
     kinds.column(0),

@@ -1,7 +1,7 @@
 /** The one statement of a submission: keys, tasks, queue rows and records, in one transaction and one round trip. */
 
 import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
-import { byteaArray, hexArray, Kinds, plainArray, textArray } from '../platform/postgres/arrays.ts';
+import { byteaArray, hexArray, intArray, Kinds, textArray, uuidArray } from '../platform/postgres/arrays.ts';
 import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import type { PlannedTask } from './plan.ts';
@@ -114,8 +114,8 @@ function taskColumns(rows: readonly TaskRow[]): unknown[] {
   for (const row of rows) kinds.add(kindOf(row));
   const traceparents = rows.map(({ task }) => task.traceparent);
   return [
-    plainArray(rows.map(({ task }) => task.task_id)),
-    plainArray(kinds.positions),
+    uuidArray(rows.map(({ task }) => task.task_id)),
+    intArray(kinds.positions),
     byteaArray(rows.map(({ task }) => task.payload)),
     byteaArray(rows.map(({ task }) => task.payload_sha256)),
     hexArray(rows.map(({ task }) => task.task_sha256)),

@@ -1,7 +1,7 @@
 /** Parameters of the one SQL function that changes a live task's state. */
 
 import type { TaskState } from '../domain/task-state.ts';
-import { Kinds, plainArray } from '../platform/postgres/arrays.ts';
+import { intArray, Kinds, uuidArray } from '../platform/postgres/arrays.ts';
 import { placeholders } from '../platform/postgres/placeholders.ts';
 import { raised } from '../platform/postgres/raised.ts';
 
@@ -58,9 +58,9 @@ export function moveColumns(moves: readonly Move[]): unknown[] {
     ]);
   }
   return [
-    plainArray(moves.map((m) => m.task_id)),
-    plainArray(moves.map((m) => m.attempt)),
-    plainArray(kinds.positions),
+    uuidArray(moves.map((m) => m.task_id)),
+    intArray(moves.map((m) => m.attempt)),
+    intArray(kinds.positions),
     kinds.column(0),
     kinds.column(1),
     kinds.column(2),

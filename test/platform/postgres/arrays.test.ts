@@ -5,11 +5,14 @@ import fc from 'fast-check';
 import { after, before, describe, it } from 'mocha';
 import {
   asciiArray,
+  bigintArray,
   byteaArray,
   hexArray,
+  intArray,
   Kinds,
-  plainArray,
   textArray,
+  timeArray,
+  uuidArray,
 } from '../../../src/platform/postgres/arrays.ts';
 import { createPool, type Database } from '../../../src/platform/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
@@ -41,19 +44,32 @@ describe('array parameters', () => {
   const text = fc.string({ unit: 'binary', maxLength: 40 }).map((any) => any.replaceAll('\0', '').toWellFormed());
   const bytes = fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array));
 
-  it('of plain elements', async () => {
-    const id = '01890a5d-ac96-774b-bcce-b302099a8057';
-    expect(await arrive('uuid', plainArray([id, null, id]))).to.deep.equal([id, null, id]);
-    expect(await arrive('bigint', plainArray([1, -2, null, Number.MAX_SAFE_INTEGER]))).to.deep.equal([
-      1,
-      -2,
-      null,
-      Number.MAX_SAFE_INTEGER,
-    ]);
-    const time = '2026-01-02T03:04:05.678Z';
-    expect(await arrive('timestamptz', plainArray([time, null]))).to.deep.equal([new Date(time), null]);
-    expect(await arrive('uuid', plainArray([]))).to.deep.equal([]);
-    expect(await arrive('uuid', plainArray([null, null]))).to.deep.equal([]);
+  it('of UUIDs', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.option(fc.uuid())), async (values) => {
+        expect(await arrive('uuid', uuidArray(values))).to.deep.equal(isNull(values) ? [] : values);
+      }),
+    );
+  });
+
+  it('of numbers and times', async () => {
+    const edges = [0, 1, -1, 2 ** 31 - 1, -(2 ** 31)];
+    const largeEdges = [...edges, 2 ** 32, -(2 ** 32), Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER];
+    const time = fc.date({ min: new Date('1600-01-01'), max: new Date('2200-01-01'), noInvalidDate: true });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.option(fc.oneof(fc.constantFrom(...edges), fc.integer()))),
+        fc.array(fc.option(fc.oneof(fc.constantFrom(...largeEdges), fc.maxSafeInteger()))),
+        fc.array(fc.option(time)),
+        async (ints, bigints, times) => {
+          expect(await arrive('integer', intArray(ints))).to.deep.equal(isNull(ints) ? [] : ints);
+          const wide = bigints.map((value) => (value === null ? null : value + 0));
+          expect(await arrive('bigint', bigintArray(wide))).to.deep.equal(isNull(wide) ? [] : wide);
+          const ms = times.map((value) => value?.getTime() ?? null);
+          expect(await arrive('timestamptz', timeArray(ms))).to.deep.equal(isNull(times) ? [] : times);
+        },
+      ),
+    );
   });
 
   it('of texts with whatever a text can hold', async () => {
