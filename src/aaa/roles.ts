@@ -47,7 +47,9 @@ export function closeRoles(names: readonly string[], table = builtInRoles): Role
   return { roles, permissions: held };
 }
 
+const closures = new Map(Object.keys(builtInRoles).map((role) => [role, closeRoles([role]).roles]));
+
 /** Whether holding `role` means holding `required` too. */
 export function roleImplies(role: string, required: string): boolean {
-  return closeRoles([role]).roles.has(required);
+  return closures.get(role)?.has(required) === true;
 }

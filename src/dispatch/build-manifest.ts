@@ -50,6 +50,8 @@ class Draft {
   readonly #grants = new Map<string, number>();
   #payloadBytes = 0;
   #grantBytes = 0;
+  /** The grant of the last task: the next one's is nearly always the same. */
+  #last: { task: ReadyTask; grant: number } | undefined;
 
   constructor(nodeId: string, { origin, nowS, catalog }: { origin: string; nowS: number; catalog: Catalog }) {
     this.#nodeId = nodeId;
@@ -94,6 +96,13 @@ class Draft {
   }
 
   #grantIndex(task: ReadyTask): number {
+    if (this.#last !== undefined && haveOneGrant(this.#last.task, task)) return this.#last.grant;
+    const grant = this.#findGrant(task);
+    this.#last = { task, grant };
+    return grant;
+  }
+
+  #findGrant(task: ReadyTask): number {
     const { tool, action, timeout_s, scope, principal, required_role } = task;
     const key = `${tool} ${action} ${timeout_s.toString()} ${scope ?? ''} ${principal} ${required_role}`;
     const known = this.#grants.get(key);
@@ -116,4 +125,15 @@ class Draft {
     this.#grantBytes += canonicalize(grant as unknown as CanonicalValue).length;
     return index;
   }
+}
+
+function haveOneGrant(a: ReadyTask, b: ReadyTask): boolean {
+  return (
+    a.tool === b.tool &&
+    a.action === b.action &&
+    a.timeout_s === b.timeout_s &&
+    a.scope === b.scope &&
+    a.principal === b.principal &&
+    a.required_role === b.required_role
+  );
 }

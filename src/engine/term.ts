@@ -45,6 +45,7 @@ export class Term {
   readonly #sequencing: Loop;
   readonly #dispatching: Loop;
   readonly #feeds: readonly Loop[];
+  readonly #pipelines: TelemetryPipeline[] = [];
   readonly #resyncing: Loop;
   readonly #others: readonly Loop[];
   /** Since when nodes could be heard without a pause. */
@@ -177,6 +178,7 @@ export class Term {
         this.#checkpointer.take(sequenced);
         this.#size = sequenced.from + sequenced.lines.length;
         this.#grewAtMs = this.#parts.clock.monotonicMs();
+        for (const pipeline of this.#pipelines) pipeline.take(sequenced.from, sequenced.lines);
         for (const feed of this.#feeds) feed.wake();
       },
     });
@@ -222,6 +224,7 @@ export class Term {
         this.#sequencing.wake();
       },
     });
+    this.#pipelines.push(pipeline);
     return this.#loop(`feed.${feed}`, () => pipeline.runOnce(), {
       intervalMs: secondMs,
       backoffInitialMs: backoffInitialS * 1000,

@@ -45,16 +45,17 @@ export class Requirements {
   /** The numbers of what is wanted, in order; one query where one is new, none otherwise. */
   async intern(wanted: readonly Omit<Requirement, 'requirement'>[]): Promise<number[]> {
     const missing = new Map<string, Omit<Requirement, 'requirement'>>();
-    for (const one of wanted) {
-      const key = keyOf(one);
+    const keys = wanted.map(keyOf);
+    for (const [i, one] of wanted.entries()) {
+      const key = keys[i] ?? '';
       if (!this.#byKey.has(key)) missing.set(key, one);
     }
     if (missing.size > 0) {
       this.#checkRoom(missing.size);
       await this.#insert([...missing.values()]);
     }
-    return wanted.map((one) => {
-      const known = this.#byKey.get(keyOf(one));
+    return keys.map((key) => {
+      const known = this.#byKey.get(key);
       if (known === undefined) throw new Error('a requirement is missing after its insert');
       return known.requirement;
     });
@@ -91,5 +92,10 @@ export class Requirements {
 }
 
 function keyOf({ tool, tool_digest, constraints }: Omit<Requirement, 'requirement'>): string {
-  return `${tool} ${tool_digest} ${canonicalizeWithFloats(constraints)}`;
+  return `${tool} ${tool_digest} ${isEmpty(constraints) ? '{}' : canonicalizeWithFloats(constraints)}`;
+}
+
+function isEmpty(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
 }

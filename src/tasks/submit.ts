@@ -17,7 +17,7 @@ import { planTask, type PlannedTask, type TaskDefaults } from './plan.ts';
 import type { ReadyTask } from './ready-task.ts';
 import type { Requirements } from './requirements.ts';
 import { commitSubmissions, type Answer, type SubmissionCall } from './submit-commit.ts';
-import { plannedTaskAnswer } from './task-answer.ts';
+import { plannedTaskAnswer, PlannedTaskWriter } from './task-answer.ts';
 
 /** A record tells of at most so many tasks. */
 const recordTasksMax = 500;
@@ -186,8 +186,9 @@ function answerOf(call: SubmitCall, outcomes: readonly (PlannedTask | AppError)[
       replayed: false,
     };
   }
+  const writer = new PlannedTaskWriter();
   const results = outcomes.map((outcome) =>
-    outcome instanceof AppError ? { error: problemOf(outcome) } : { task: plannedTaskAnswer(outcome) },
+    outcome instanceof AppError ? JSON.stringify({ error: problemOf(outcome) }) : `{"task":${writer.json(outcome)}}`,
   );
-  return { status: 202, location: null, body: Buffer.from(JSON.stringify({ results })), replayed: false };
+  return { status: 202, location: null, body: Buffer.from(`{"results":[${results.join()}]}`), replayed: false };
 }

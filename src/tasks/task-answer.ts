@@ -38,3 +38,49 @@ export function plannedTaskAnswer(task: PlannedTask): Task {
     ended_at: null,
   };
 }
+
+/** JSON of `plannedTaskAnswer` for many tasks: what one has in common with the task before it is written once. */
+export class PlannedTaskWriter {
+  #last: { task: PlannedTask; common: string } | undefined;
+
+  json(task: PlannedTask): string {
+    if (this.#last === undefined || !areAlike(this.#last.task, task)) {
+      const { task_id: _, payload: __, task_sha256: ___, ...common } = plannedTaskAnswer(task);
+      this.#last = { task, common: JSON.stringify(common).slice(1) };
+    }
+    const payload = JSON.stringify(task.payload_value);
+    return `{"task_id":"${task.task_id}","payload":${payload},"task_sha256":"${task.task_sha256}",${this.#last.common}`;
+  }
+}
+
+/** Whether two tasks differ in nothing but id, payload and hash; not where that would take long to tell. */
+function areAlike(a: PlannedTask, b: PlannedTask): boolean {
+  return (
+    a.action === b.action &&
+    a.source === b.source &&
+    a.created_at.getTime() === b.created_at.getTime() &&
+    a.run_at === null &&
+    b.run_at === null &&
+    a.expires_at === null &&
+    b.expires_at === null &&
+    a.required_role === b.required_role &&
+    a.priority === b.priority &&
+    a.timeout_s === b.timeout_s &&
+    a.max_attempts === b.max_attempts &&
+    a.retry_initial_s === b.retry_initial_s &&
+    a.retry_max_s === b.retry_max_s &&
+    a.affinity === b.affinity &&
+    a.traceparent === b.traceparent &&
+    a.requested_by === b.requested_by &&
+    a.tags.length + b.tags.length === 0 &&
+    isEmpty(a.constraints) &&
+    isEmpty(b.constraints) &&
+    isEmpty(a.labels) &&
+    isEmpty(b.labels)
+  );
+}
+
+function isEmpty(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
+}

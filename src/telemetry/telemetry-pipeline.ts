@@ -19,6 +19,8 @@ import type { Refused, TelemetryPublisher } from './telemetry-publisher.ts';
 /** Records in one round at most, and events after which a round takes no further record. */
 const recordsMax = 256;
 const eventsMax = 2000;
+/** Records that are held beside the log: a few rounds' worth. */
+const recentMax = 1024;
 const noteMs = 5000;
 
 export interface TelemetryPipelineOptions {
@@ -56,10 +58,25 @@ export class TelemetryPipeline {
   /** Messages that the queue takes before it has to be looked at again; it may have room for more. */
   #room = 0;
   #cursor: Cursor | undefined;
+  /** Records that were chained just now, in order, as far as there is room: they need not be read. */
+  #recent: { seq: number; line: Buffer }[] = [];
+  /** Whether there may be records in the log beyond those that are held. */
+  #hasMissed = false;
 
   constructor(options: TelemetryPipelineOptions) {
     this.#options = options;
     this.#consumed = new ConsumedPosition(options.feed);
+  }
+
+  /** Takes records that are in the log now. What does not follow on what is held, or is too much, is read when its turn comes. */
+  take(from: number, lines: readonly Buffer[]): void {
+    const last = this.#recent.at(-1);
+    if (last !== undefined && last.seq + 1 !== from) this.#recent = [];
+    if (this.#recent.length + lines.length > recentMax) {
+      this.#hasMissed = true;
+      return;
+    }
+    lines.forEach((line, i) => this.#recent.push({ seq: from + i, line }));
   }
 
   /** One round. True where more waits. Fails `unavailable` while the broker does not take it; nothing is lost then. */
@@ -79,7 +96,7 @@ export class TelemetryPipeline {
     await this.#noteConsumed();
     const cursor = this.#cursor ?? (await this.#readCursor());
     this.#cursor = undefined;
-    const lines = await readLines(database, cursor.next_seq, Number.MAX_SAFE_INTEGER, recordsMax);
+    const lines = await this.#linesFrom(cursor.next_seq);
     if (lines.length === 0) {
       this.#cursor = cursor;
       return false;
@@ -96,7 +113,17 @@ export class TelemetryPipeline {
     this.#consumed.moved(confirmed, reached.next_seq);
     this.#cursor = reached;
     if (failure !== undefined) throw failure;
-    return lines.length === recordsMax || next.next_seq <= (lines.at(-1)?.seq ?? 0);
+    return this.#hasMissed || next.next_seq <= (lines.at(-1)?.seq ?? 0);
+  }
+
+  async #linesFrom(seq: number): Promise<{ seq: number; line: Buffer }[]> {
+    const first = this.#recent[0]?.seq ?? seq;
+    if (first < seq) this.#recent = this.#recent.slice(seq - first);
+    if (this.#recent[0]?.seq === seq) return this.#recent.slice(0, recordsMax);
+    this.#hasMissed = false;
+    const lines = await readLines(this.#options.database, seq, Number.MAX_SAFE_INTEGER, recordsMax);
+    this.#hasMissed ||= lines.length === recordsMax;
+    return lines;
   }
 
   /**

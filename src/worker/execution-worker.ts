@@ -176,6 +176,14 @@ export class ExecutionWorker {
   }
 }
 
+let lastTime = { ms: 0, text: new Date(0).toISOString() };
+
+/** Work that ends at once ends in the millisecond in which other work has ended. */
+function timeText(ms: number): string {
+  if (ms !== lastTime.ms) lastTime = { ms, text: new Date(ms).toISOString() };
+  return lastTime.text;
+}
+
 function finishedOf(
   order: AcceptedOrder,
   action: ActionResult,
@@ -194,8 +202,8 @@ function finishedOf(
       task_id: order.task_id,
       attempt: order.attempt,
       status,
-      started_at: new Date(startedMs).toISOString(),
-      ended_at: new Date(endedMs).toISOString(),
+      started_at: timeText(startedMs),
+      ended_at: timeText(endedMs),
       output_sha256: action.output_sha256,
       output_bytes: action.output_bytes,
       error: action.error === null ? null : errorOf(action.error.code, action.error.message),
