@@ -8,6 +8,10 @@ alter table tasks drop constraint tasks_requirement_fkey;
 alter table queue set (fillfactor = 40);
 -- Ids do not compress.
 alter table manifests alter column task_ids set storage external, alter column attempts set storage external;
+-- Records wait here for milliseconds: compressing them costs more than it spares.
+alter table audit_inbox
+  alter column before_prev set storage external, alter column before_seq set storage external,
+  alter column before_ts set storage external, alter column after_ts set storage external;
 
 drop function insert_tasks;
 drop function issue_manifests;

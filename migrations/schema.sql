@@ -16,10 +16,10 @@ create table audit_inbox (
   outcome text not null,
   actor text,
   target text,
-  before_prev text not null,
-  before_seq text not null,
-  before_ts text not null,
-  after_ts text not null
+  before_prev text storage external not null,
+  before_seq text storage external not null,
+  before_ts text storage external not null,
+  after_ts text storage external not null
 );
 
 create table audit_log (

@@ -109,11 +109,18 @@ function outcomeOf(open: OpenResult, context: PlanContext): Outcome {
 }
 
 function moveOf({ result }: OpenResult, outcome: Outcome, nodeId: string, settles: boolean, nowMs: number): Move {
-  const move = { task_id: result.task_id, attempt: result.attempt, by_node: nodeId, from_doubt: settles };
-  if (outcome.kind === 'end') return { ...move, to: outcome.state };
-  const tries = outcome.kind === 'handed_back' ? -1 : 0;
-  if (outcome.delayS === 0) return { ...move, to: 'queued', tries, reason: outcome.reason };
-  return { ...move, to: 'waiting', tries, wake_at: new Date(nowMs + outcome.delayS * 1000), reason: outcome.reason };
+  const isEnd = outcome.kind === 'end';
+  const waitsS = isEnd ? 0 : outcome.delayS;
+  return {
+    task_id: result.task_id,
+    attempt: result.attempt,
+    to: isEnd ? outcome.state : waitsS === 0 ? 'queued' : 'waiting',
+    tries: outcome.kind === 'handed_back' ? -1 : 0,
+    wake_at: waitsS === 0 ? undefined : new Date(nowMs + waitsS * 1000),
+    reason: isEnd ? undefined : outcome.reason,
+    by_node: nodeId,
+    from_doubt: settles,
+  };
 }
 
 function endedOf(

@@ -2,7 +2,7 @@
 
 import { newId, type Jti } from '../domain/ids.ts';
 import { canonicalize, type CanonicalValue } from '../proof/canonical-json.ts';
-import { manifestLifetimeS, ordersMax, type Grant, type ManifestPayload } from '../proof/manifest.ts';
+import { manifestLifetimeS, ordersMax, type Grant, type ManifestPayload, type Order } from '../proof/manifest.ts';
 import type { ReadyTask } from '../tasks/ready-task.ts';
 import type { Catalog } from '../tools/catalog.ts';
 
@@ -83,13 +83,15 @@ class Draft {
       this.#payloadBytes + task.payload.length > payloadsMaxBytes ||
       this.#grantBytes > grantsMaxBytes;
     if (this.size > 0 && isFull) return false;
-    this.#payload.orders.push({
-      task_id: task.task_id,
+    // In the order of canonical JSON.
+    const order: Order = {
       attempt: task.attempt + 1,
       grant: this.#grantIndex(task),
       payload_sha256: task.payload_sha256,
-      ...(task.traceparent === null ? {} : { traceparent: task.traceparent }),
-    });
+      task_id: task.task_id,
+    };
+    if (task.traceparent !== null) order.traceparent = task.traceparent;
+    this.#payload.orders.push(order);
     this.#tasks.push(task);
     this.#payloadBytes += task.payload.length;
     return true;

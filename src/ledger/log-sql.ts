@@ -1,5 +1,6 @@
 /** Statements on the log's own tables. */
 
+import { bigintArray, byteaArray } from '../platform/postgres/arrays.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
 export interface LogHead {
@@ -65,7 +66,14 @@ export async function sequenceRecords(
   await db.query({
     name: 'sequence_records',
     text: 'select sequence_records($1, $2, $3, $4, $5, $6)',
-    values: [chained.term, chained.head.size, chained.head.leaf, chained.pos, chained.leaves, chained.lines],
+    values: [
+      chained.term,
+      chained.head.size,
+      chained.head.leaf,
+      bigintArray(chained.pos),
+      byteaArray(chained.leaves),
+      byteaArray(chained.lines),
+    ],
   });
 }
 

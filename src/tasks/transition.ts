@@ -11,16 +11,16 @@ export interface Move {
   /** The fence: the attempt that the row must have. */
   attempt: number;
   to: TaskState;
-  next_attempt?: number;
+  next_attempt?: number | undefined;
   /** Added to the count of starts. */
-  tries?: number;
-  rank?: number;
-  wake_at?: Date;
-  reason?: string;
+  tries?: number | undefined;
+  rank?: number | undefined;
+  wake_at?: Date | undefined;
+  reason?: string | undefined;
   /** The node that must hold the attempt. */
-  by_node?: string;
+  by_node?: string | undefined;
   /** Only from `in_doubt`, which nothing else leaves. */
-  from_doubt?: boolean;
+  from_doubt?: boolean | undefined;
 }
 
 /** How many parameters `move_tasks` has. */

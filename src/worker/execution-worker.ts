@@ -198,16 +198,17 @@ function finishedOf(
   };
   const metadata = Buffer.from(JSON.stringify(facts));
   return {
+    // In the order of canonical JSON.
     result: {
-      task_id: order.task_id,
       attempt: order.attempt,
-      status,
-      started_at: timeText(startedMs),
       ended_at: timeText(endedMs),
-      output_sha256: action.output_sha256,
-      output_bytes: action.output_bytes,
       error: action.error === null ? null : errorOf(action.error.code, action.error.message),
       metadata_sha256: sha256Hex(metadata),
+      output_bytes: action.output_bytes,
+      output_sha256: action.output_sha256,
+      started_at: timeText(startedMs),
+      status,
+      task_id: order.task_id,
     },
     output: action.output,
     metadata,

@@ -123,7 +123,8 @@ function acceptOrder(
     grant,
     action,
     payload,
-    ...bounds,
+    scope: bounds.scope,
+    allowPrivate: bounds.allowPrivate,
     traceparent: order.traceparent,
   };
 }

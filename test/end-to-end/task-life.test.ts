@@ -3,7 +3,6 @@ import { after, before, describe, it } from 'mocha';
 import { revokeToken } from '../../src/aaa/token-sql.ts';
 import type { Principal } from '../../src/domain/principal.ts';
 import { cancelTask } from '../../src/tasks/cancel.ts';
-import { checkInvariants } from '../support/invariants.ts';
 import { startRig, type Rig } from './rig.ts';
 import { eventually } from './eventually.ts';
 
@@ -163,6 +162,6 @@ describe('tasks without a node', function () {
     );
     await rig.addNode('late', { slots: 2 });
     await rig.settled();
-    expect((await checkInvariants(rig.database)).counts.answered).to.equal(40);
+    expect((await rig.atRest()).counts.answered).to.equal(40);
   });
 });
