@@ -113,7 +113,7 @@ export class TelemetryPipeline {
     this.#consumed.moved(confirmed, reached.next_seq);
     this.#cursor = reached;
     if (failure !== undefined) throw failure;
-    return this.#hasMissed || next.next_seq <= (lines.at(-1)?.seq ?? 0);
+    return this.#hasMissed || lines.length === recordsMax || next.next_seq <= (lines.at(-1)?.seq ?? 0);
   }
 
   async #linesFrom(seq: number): Promise<{ seq: number; line: Buffer }[]> {
@@ -121,9 +121,7 @@ export class TelemetryPipeline {
     if (first < seq) this.#recent = this.#recent.slice(seq - first);
     if (this.#recent[0]?.seq === seq) return this.#recent.slice(0, recordsMax);
     this.#hasMissed = false;
-    const lines = await readLines(this.#options.database, seq, Number.MAX_SAFE_INTEGER, recordsMax);
-    this.#hasMissed ||= lines.length === recordsMax;
-    return lines;
+    return readLines(this.#options.database, seq, Number.MAX_SAFE_INTEGER, recordsMax);
   }
 
   /**
