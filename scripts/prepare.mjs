@@ -18,6 +18,10 @@ const PROGRAMS = {
     needed: 'what needs real services',
   },
 };
+/** What the benchmarks alone need, for what Writ is measured beside. */
+const PEERS = {
+  'redis-server': { probe: 'command -v redis-server', needed: 'BullMQ, which Writ is measured beside,' },
+};
 /** Asked by Debian before it starts the service of a package that it installs. */
 const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 
@@ -34,18 +38,18 @@ export function checkNode() {
   }
 }
 
-/** Does nothing where they are there. */
-export function installPackages() {
-  if (isInstalled()) return;
-  console.log('Installing packages (npm ci) …');
-  run('npm', ['ci', '--no-fund', '--no-audit']);
+/** Those of a folder with a lock file. Does nothing where they are there. */
+export function installPackages(folder = '.') {
+  if (isInstalled(folder)) return;
+  console.log(`Installing packages${folder === '.' ? '' : ` of ${folder}`} (npm ci) …`);
+  run('npm', ['ci', '--no-fund', '--no-audit', '--prefix', folder]);
 }
 
 /** Compares what was installed with the lock file, package by package: times of files tell nothing in a fresh clone. */
-function isInstalled() {
-  const path = 'node_modules/.package-lock.json';
+function isInstalled(folder) {
+  const path = `${folder}/node_modules/.package-lock.json`;
   if (!existsSync(join(ROOT, path))) return false;
-  const wanted = readJson('package-lock.json').packages;
+  const wanted = readJson(`${folder}/package-lock.json`).packages;
   const present = readJson(path).packages;
   const differs = Object.entries(present).some(([name, { version }]) => wanted[name]?.version !== version);
   const lacks = Object.entries(wanted).some(([name, entry]) => name !== '' && !entry.optional && !(name in present));
@@ -54,7 +58,18 @@ function isInstalled() {
 
 /** What the real services need, OpenBao included; answers what is not there and cannot be installed, and what needs it. */
 export function installPrograms() {
-  const missing = () => Object.keys(PROGRAMS).filter((name) => !succeeds(PROGRAMS[name].probe));
+  const left = installFrom(PROGRAMS);
+  return hasOpenBao() ? left : [...left, { name: 'OpenBao', needed: 'what needs real services' }];
+}
+
+/** What the benchmarks need beside that; answers as `installPrograms`. */
+export function installPeers() {
+  return installFrom(PEERS);
+}
+
+/** Packages of the system, where this is root and there is apt-get; answers what is still missing. */
+function installFrom(programs) {
+  const missing = () => Object.keys(programs).filter((name) => !succeeds(programs[name].probe));
   if (missing().length > 0 && process.getuid?.() === 0 && succeeds('command -v apt-get')) {
     console.log(`Installing ${missing().join(' and ')} (apt-get) …`);
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -67,8 +82,7 @@ export function installPrograms() {
       }
     });
   }
-  const left = missing().map((name) => ({ name, needed: PROGRAMS[name].needed }));
-  return hasOpenBao() ? left : [...left, { name: 'OpenBao', needed: 'what needs real services' }];
+  return missing().map((name) => ({ name, needed: programs[name].needed }));
 }
 
 /**
