@@ -7,8 +7,8 @@ export function goesBefore(a: Pick<ReadyTask, 'rank' | 'task_id'>, b: Pick<Ready
   return a.rank < b.rank || (a.rank === b.rank && a.task_id < b.task_id);
 }
 
-/** The part of a queue that was taken is let go of when it is so long. */
-const trimAt = 1024;
+/** The part of a queue that was taken is let go of when it is at least so long, and half of all. */
+const trimMin = 32;
 
 export class TaskHeap {
   /** Ascending from `#at` on. Nearly all tasks come in their order: those cost no walk through a tree. */
@@ -37,7 +37,7 @@ export class TaskHeap {
     const top = this.#items[0];
     if (first === undefined || (top !== undefined && goesBefore(top, first))) return this.#popFromHeap();
     this.#at++;
-    if (this.#at === this.#inOrder.length || this.#at === trimAt) {
+    if (this.#at === this.#inOrder.length || (this.#at >= trimMin && this.#at * 2 >= this.#inOrder.length)) {
       this.#inOrder = this.#inOrder.slice(this.#at);
       this.#at = 0;
     }

@@ -4,11 +4,10 @@ import type { ReadyTask } from '../tasks/ready-task.ts';
 import { Ring } from './ring.ts';
 import { beforeAll, Window, type WindowKey } from './window.ts';
 
-/** Tasks held in memory over all windows, about: some seconds' work, since what does not fit is read again. */
+/** Tasks held in memory over all windows, about. */
 const heldMax = 20_000;
+const windowMax = 4_000;
 const windowMin = 64;
-/** Rows of one read at most. */
-const readMax = 4_000;
 /** Beyond so many windows, empty ones are let go. */
 const idleWindowsMax = 256;
 /** Windows that one `resync` reads again; the next goes on from there. */
@@ -113,7 +112,7 @@ export class TaskScheduler {
 
   /** Reads on where a window runs low. True where something was read. */
   async refill(): Promise<boolean> {
-    const max = Math.min(readMax, this.#windowMax());
+    const max = this.#windowMax();
     const low = this.#windows.filter((window) => !window.complete && window.heap.size < max / 4);
     let isFilled = false;
     for (const window of low) {
@@ -128,7 +127,7 @@ export class TaskScheduler {
     const first = this.#resyncAt < this.#windows.length ? this.#resyncAt : 0;
     const some = this.#windows.slice(first, first + resyncMax);
     this.#resyncAt = first + some.length;
-    for (const window of some) await this.#readInto(window, beforeAll, Math.min(readMax, this.#windowMax()));
+    for (const window of some) await this.#readInto(window, beforeAll, this.#windowMax());
     if (this.#windows.length > idleWindowsMax) this.#prune();
   }
 
@@ -198,7 +197,7 @@ export class TaskScheduler {
   }
 
   #windowMax(): number {
-    return Math.max(windowMin, Math.floor(heldMax / Math.max(1, this.#windows.length)));
+    return Math.max(windowMin, Math.min(windowMax, Math.floor(heldMax / Math.max(1, this.#windows.length))));
   }
 
   #window(requirement: number, principal: string, source: string): Window {

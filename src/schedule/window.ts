@@ -50,11 +50,10 @@ export class Window {
 
   /**
    * Takes what a read gave: `fresh` of the rows up to `last`, which began at most at `high`; `reachesEnd` where there were no
-   * more rows than these. A complete window stays so where the read gave only what was known: it was a look at its beginning.
+   * more rows than these.
    */
   extend(fresh: readonly ReadyTask[], last: WindowKey | undefined, reachesEnd: boolean): void {
     for (const task of fresh) this.heap.push(task);
-    if (this.complete && !reachesEnd && fresh.length === 0) return;
     if (last !== undefined && (this.complete || goesBefore(this.high, last))) {
       this.high = { rank: last.rank, task_id: last.task_id };
     }

@@ -120,7 +120,8 @@ export class TelemetryPipeline {
     const first = this.#recent[0]?.seq ?? seq;
     if (first < seq) this.#recent = this.#recent.slice(seq - first);
     if (this.#recent[0]?.seq === seq) return this.#recent.slice(0, recordsMax);
-    this.#hasMissed = false;
+    // What was not held follows on what is: it is read when that is told of.
+    if (this.#recent.length === 0) this.#hasMissed = false;
     return readLines(this.#options.database, seq, Number.MAX_SAFE_INTEGER, recordsMax);
   }
 

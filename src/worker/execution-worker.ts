@@ -42,6 +42,10 @@ class Running {
     return (this.#controller ??= new AbortController());
   }
 
+  get isStopped(): boolean {
+    return this.#controller?.signal.aborted === true;
+  }
+
   /** Why it was stopped; undefined where it was not. */
   get reason(): unknown {
     return this.#controller?.signal.reason as unknown;
@@ -142,6 +146,11 @@ export class ExecutionWorker {
     else if (!(await this.#isOnDisk(journal.start([order.task_id], true)))) {
       return withoutRun(order, 'not_started', 'journal_failed', 'the journal of the node cannot be written');
     }
+    // Stopped while the note that it begins was synced: nothing has had its effect.
+    if (running.isStopped && running.reason === 'stopping') {
+      return withoutRun(order, 'not_started', 'node_stopping', 'the node is stopping');
+    }
+    if (running.isStopped) return withoutRun(order, 'cancelled', 'cancelled', 'cancelled before it began');
     const result = await runAction(order.action, order.payload, {
       scope: order.scope,
       allowPrivate: order.allowPrivate,

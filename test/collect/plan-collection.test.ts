@@ -30,9 +30,11 @@ describe('a plan of what receipts change', () => {
     const receipt = openOf(0, [resultOf(1)]);
     const collection = plan([receipt], [liveTask(1)]);
     expect(told(collection)).to.deep.equal([['receipt.accept', 'success', [[uuid(1), 1, 'succeeded']]]]);
-    expect(collection.moves).to.deep.equal([
-      { task_id: uuid(1), attempt: 1, by_node: nodeId, from_doubt: false, to: 'succeeded' },
-    ]);
+    expect(collection.moves).to.have.length(1);
+    expect(collection.moves[0]).to.deep.equal({
+      ...{ task_id: uuid(1), attempt: 1, by_node: nodeId, from_doubt: false, to: 'succeeded', tries: 0 },
+      ...{ reason: undefined, wake_at: undefined },
+    });
     expect(collection.ended[0]).to.include({ state: 'succeeded', receipt: receipt.payload.jti });
     expect(collection.ended[0]?.record_id).to.equal(collection.records[0]?.id);
     expect(collection.receipts[0]?.record_id).to.equal(collection.records[0]?.id);

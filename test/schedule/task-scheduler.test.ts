@@ -157,7 +157,7 @@ describe('the scheduler', () => {
     scheduler.offer([readyTask(0)]);
     await scheduler.refill();
     scheduler.offer(range(1, 30_000));
-    expect(scheduler.held).to.be.at.most(20_000);
+    expect(scheduler.held).to.be.at.most(5000);
   });
 
   it('holds a bounded number over many queues', async () => {

@@ -124,6 +124,32 @@ describe('the slots of a node', function () {
     expect(await readFile(marker, 'utf8').catch(() => 'none')).to.equal('none');
   });
 
+  for (const [what, stop, answer] of [
+    ['cancelled', (taskId: string) => worker.cancel(taskId, 1), ['cancelled', 'cancelled']],
+    ['stopped with the node', () => void worker.stop(0), ['not_started', 'node_stopping']],
+  ] as const) {
+    it(`do not begin destructive work that is ${what} while its note is synced`, async () => {
+      let sync: (() => void) | undefined;
+      const slow = Object.create(journal) as Journal;
+      slow.start = () => new Promise((resolve) => (sync = resolve));
+      worker = new ExecutionWorker({
+        ...{ slots: 1, journal: slow, workDir: folder },
+        clock: { now: () => nowMs, monotonicMs: () => performance.now() },
+        onFinished: (order) => finished.push(order),
+        onFailure: (error) => failures.push(error),
+      });
+      const line = order('append', { file: marker, line: 'x' });
+      worker.add([line]);
+      await eventually(() => sync);
+      stop(line.task_id);
+      // The grace of the stop is over.
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      sync?.();
+      expect(await answers(1)).to.deep.equal([answer]);
+      expect(await readFile(marker, 'utf8').catch(() => 'none')).to.equal('none');
+    });
+  }
+
   it('do not stop another attempt than was asked for', async () => {
     const running = sleeper(30);
     worker.add([running]);
