@@ -39,16 +39,38 @@ async function measure(options: Options): Promise<void> {
   const session = new Session(options, cleanup);
   try {
     const wanted = benchmarks.filter(({ name }) => options.names.length === 0 || options.names.includes(name));
-    for (const benchmark of wanted) await session.run(benchmark);
+    for (const benchmark of wanted) {
+      await session.run(benchmark).catch(async (error: unknown) => {
+        if (cleanup.isClosing) throw error;
+        console.error(error);
+        session.fail(`failed: ${String(error)}`);
+        await session.discard();
+      });
+      await write(session);
+    }
     await session.release();
+    await report(session);
   } finally {
     await cleanup.close();
   }
-  await report(session);
 }
 
+/** Prints everything. */
 async function report(session: Session): Promise<void> {
-  const { options, outcomes, verdicts, failures } = session;
+  const { folder, results, summaries } = await write(session);
+  session.failures.push(...(await drawPictures(results.benchmarks, folder)));
+  for (const summary of summaries) console.log(formatSummary(summary));
+  const { cores, cpu, memory_gib } = results.machine;
+  const versions = Object.entries(results.versions).map((entry) => entry.join(' '));
+  console.log(`\n${cores} cores of ${cpu}, ${memory_gib} GiB; commit ${commit()}\n${versions.join(', ')}`);
+  console.log(`written to ${folder}`);
+  if (session.failures.length === 0) return;
+  console.error(`\nbench: not all of it worked:\n  ${session.failures.join('\n  ')}`);
+  process.exitCode = 1;
+}
+
+/** After each benchmark: what has been measured outlives what comes after it. */
+async function write({ options, outcomes, verdicts, versions }: Session) {
   const at = new Date().toISOString();
   const here = commit();
   const summaries = [...outcomes.values()].map((outcome): Summary => {
@@ -56,24 +78,10 @@ async function report(session: Session): Promise<void> {
     const invariants = verdicts.get(name) ?? '';
     return { name, title, at, commit: here, rounds: options.rounds, rows: summarizeRows(outcome), notes, invariants };
   });
-  for (const summary of summaries) console.log(formatSummary(summary));
-  const versions = { ...session.versions, ...(await peerVersions()) };
-  const { cores, cpu, memory_gib } = machine();
-  console.log(`\n${cores} cores of ${cpu}, ${memory_gib} GiB; commit ${here}`);
-  console.log(
-    Object.entries(versions)
-      .map((entry) => entry.join(' '))
-      .join(', '),
-  );
-
   // What a quick run has measured says nothing about speed, and takes no other figures' place.
   const folder = `${root}${options.isQuick ? '.cache/bench' : 'bench/results'}`;
-  const all = await writeResults(folder, { machine: machine(), versions, benchmarks: summaries }, names);
-  failures.push(...(await drawPictures(all.benchmarks, folder)));
-  console.log(`written to ${folder}`);
-  if (failures.length === 0) return;
-  console.error(`\nbench: not all of it worked:\n  ${failures.join('\n  ')}`);
-  process.exitCode = 1;
+  const fresh = { machine: machine(), versions: { ...versions, ...(await peerVersions()) }, benchmarks: summaries };
+  return { folder, summaries, results: await writeResults(folder, fresh, names) };
 }
 
 async function run(program: string, args: readonly string[]): Promise<void> {

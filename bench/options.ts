@@ -13,7 +13,7 @@ export interface Options {
   rounds: number;
   /** Of a run; undefined for what each benchmark takes by itself. */
   tasks: number | undefined;
-  /** Before a system is measured. */
+  /** Of each system before it is measured; 0 for no warm-up. */
   warmUpTasks: number;
   records: number;
   backlog: number;
@@ -66,7 +66,7 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
     checksInvariants: !values['no-invariants'],
     rounds: count('rounds', 3, 1),
     tasks: readCount('tasks', values.tasks) ?? (isQuick ? 500 : undefined),
-    warmUpTasks: isQuick ? 200 : 15_000,
+    warmUpTasks: isQuick ? 0 : 15_000,
     records: count('records', 100_000, 2000),
     backlog: count('backlog', 1_000_000, 5000),
     nodes: count('nodes', 1000, 10),

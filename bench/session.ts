@@ -57,7 +57,11 @@ export class Session {
   }
 
   say(text: string): void {
-    console.error(`  ${this.#benchmark}: ${text}`);
+    console.error(
+      `${Math.round(performance.now() / 1000)
+        .toString()
+        .padStart(5)} s  ${this.#benchmark}: ${text}`,
+    );
   }
 
   fail(text: string): void {
@@ -94,6 +98,16 @@ export class Session {
     this.#current = undefined;
     const verdict = await this.#check(current.writ);
     for (const name of current.users) this.verdicts.set(name, verdict);
+    await current.generator.stop();
+    await current.writ.stop();
+  }
+
+  /** Ends the installation that runs as it is, where a benchmark has failed on it. */
+  async discard(): Promise<void> {
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#current = undefined;
+    for (const name of current.users) this.verdicts.set(name, 'not checked, since a benchmark failed on it');
     await current.generator.stop();
     await current.writ.stop();
   }

@@ -39,6 +39,11 @@ export async function runWrit({ writ, generator }: Installation, load: WritLoad)
   return { report, elapsedMs, cpu: per1000(before, await used(), load.tasks) };
 }
 
+/** As long as the just-in-time compiler needs; a quick run goes without. */
+export async function warmUp({ options: { warmUpTasks } }: Session, installation: Installation): Promise<void> {
+  if (warmUpTasks > 0) await runWrit(installation, { tasks: warmUpTasks });
+}
+
 /** Throughput of Writ. */
 export function writContender(
   name: string,
@@ -49,7 +54,7 @@ export function writContender(
   return {
     name,
     isWrit: true,
-    warmUp: () => runWrit(installation, { ...load, tasks: warmUpTasks }),
+    warmUp: () => runWrit(installation, { ...load, tasks: Math.min(warmUpTasks, load.tasks) }),
     run: async () => {
       const { elapsedMs, cpu } = await runWrit(installation, load);
       return { figures: { tasks_per_s: (load.tasks * 1000) / elapsedMs }, cpu };
@@ -128,6 +133,7 @@ function per1000(
 export function turnsOf(session: Session, notes: string[]) {
   return {
     rounds: session.options.rounds,
+    warmsUp: session.options.warmUpTasks > 0,
     say: (text: string) => {
       session.say(text);
     },

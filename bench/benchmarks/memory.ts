@@ -2,10 +2,11 @@
 
 import { rssMb } from '../measure/processes.ts';
 import type { Benchmark } from '../session.ts';
-import { runWrit } from './contenders.ts';
+import { runWrit, warmUp } from './contenders.ts';
 
 const tasksNormal = 200_000;
-const samplesWanted = 20;
+const samplesNormal = 20;
+const samplesQuick = 4;
 /** Growth over the whole run below which it is called flat, as a share of the mean. */
 const flatShare = 0.1;
 
@@ -14,9 +15,9 @@ export const memory: Benchmark = {
   line: 'memory of the orchestrator over many tasks (--tasks)',
   run: async (session) => {
     const tasks = session.tasks(tasksNormal);
-    const step = Math.ceil(tasks / samplesWanted);
+    const step = Math.ceil(tasks / (session.options.isQuick ? samplesQuick : samplesNormal));
     const installation = await session.installation({}, true);
-    await runWrit(installation, { tasks: session.options.warmUpTasks });
+    await warmUp(session, installation);
     const points: { tasks: number; mb: number }[] = [];
     for (let done = 0; done < tasks; done += step) {
       await runWrit(installation, { tasks: Math.min(step, tasks - done) });
@@ -37,7 +38,7 @@ export const memory: Benchmark = {
     };
     return {
       name: 'memory',
-      title: `${tasks.toLocaleString('en')} no-op tasks, resident memory of the orchestrator after each twentieth`,
+      title: `${tasks.toLocaleString('en')} no-op tasks, resident memory of the orchestrator after every ${step.toLocaleString('en')}`,
       rows: [{ name: 'Writ', isWrit: true, samples: [{ figures }] }],
       notes: [
         isFlat

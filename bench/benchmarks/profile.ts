@@ -11,7 +11,7 @@ import { moduleOf, selfTimes, type CpuProfile } from '../report/cpu-profile.ts';
 import { drawFlames } from '../report/flames.ts';
 import type { Benchmark, Session } from '../session.ts';
 import type { Writ } from '../systems/writ.ts';
-import { runWrit } from './contenders.ts';
+import { runWrit, warmUp } from './contenders.ts';
 
 const tasksNormal = 30_000;
 const functionsTold = 15;
@@ -32,7 +32,7 @@ export const profile: Benchmark = {
     const flags = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${folder}/%`];
     const installation = await session.installation({ flags, postgres: statistics });
     const statements = await openStatistics(installation.writ);
-    await runWrit(installation, { tasks: session.options.warmUpTasks });
+    await warmUp(session, installation);
     await statements.query('select pg_stat_statements_reset()');
     const from = nowMs();
     const { elapsedMs } = await runWrit(installation, { tasks });
@@ -111,7 +111,9 @@ function profileRows(what: string, found: CpuProfile, window: Window, tasks: num
   const largest = [...modules].sort(([, a], [, b]) => b - a).slice(0, modulesTold);
   return [
     ...largest.map(([name, ms]) => row(`module ${name}`, ms)),
-    ...times.slice(0, functionsTold).map(({ name, url, line, ms }) => row(`${name} ${shortUrl(url)}:${line}`, ms)),
+    ...times
+      .slice(0, functionsTold)
+      .map(({ name, url, line, ms }) => row(`${name} ${shortUrl(url)}${url === '' ? '' : `:${line}`}`, ms)),
   ];
 }
 

@@ -42,7 +42,7 @@ function writ(session: Session, installation: Installation, tokens: string[], re
     warmUp: () => run(session.options.warmUpTasks),
     run: async () => {
       const { report, cpu, elapsedMs } = await run(requests);
-      return { figures: { ...figuresOf(report), finished_per_s: (requests * 1000) / elapsedMs }, cpu };
+      return { figures: figuresOf(report, elapsedMs), cpu };
     },
   };
 }
@@ -71,15 +71,20 @@ async function bare(
       const report = await run(requests);
       const after = await used();
       const cpu = Object.entries(after).map(([name, ms]) => [name, ((ms - (before[name] ?? 0)) * 1000) / requests]);
-      return { figures: figuresOf(report), cpu: Object.fromEntries(cpu) as Record<string, number> };
+      return {
+        figures: figuresOf(report, report.endedMs - report.beganMs),
+        cpu: Object.fromEntries(cpu) as Record<string, number>,
+      };
     },
   };
 }
 
-function figuresOf({ beganMs, endedMs, callsMs }: LoadReport): Record<string, number> {
+/** `elapsedMs` is until all that was asked for was done. */
+function figuresOf({ beganMs, endedMs, callsMs }: LoadReport, elapsedMs: number): Record<string, number> {
   return {
     requests_per_s: (callsMs.length * 1000) / (endedMs - beganMs),
     p50_ms: percentile(callsMs, 0.5),
     p99_ms: percentile(callsMs, 0.99),
+    finished_per_s: (callsMs.length * 1000) / elapsedMs,
   };
 }

@@ -5,7 +5,7 @@ import { rssMb } from '../measure/processes.ts';
 import { spreadOf } from '../measure/spread.ts';
 import type { Benchmark, Session } from '../session.ts';
 import type { Writ } from '../systems/writ.ts';
-import { noop, runWrit } from './contenders.ts';
+import { noop, runWrit, warmUp } from './contenders.ts';
 
 /** Of the throughput that was reached. */
 const share = 0.6;
@@ -23,7 +23,7 @@ export const steady: Benchmark = {
   run: async (session) => {
     const installation = await session.installation({}, true);
     const { writ, generator } = installation;
-    await runWrit(installation, { tasks: session.options.warmUpTasks });
+    await warmUp(session, installation);
     const tasksPerS = Math.round(share * (reached(session) ?? (await probe(session))));
     const seconds = Math.max(2, session.options.minutes * 60);
     const before = await sizesOf(writ);

@@ -13,6 +13,8 @@ export interface Contender {
 
 export interface Turns {
   rounds: number;
+  /** Whether each system runs once before it is measured. */
+  warmsUp: boolean;
   say: (text: string) => void;
   /** Called with a peer that failed: its row goes, the others stay. What fails of Writ fails all. */
   onPeerFailed: (name: string, error: unknown) => void;
@@ -31,7 +33,7 @@ export async function inTurn(contenders: readonly Contender[], turns: Turns): Pr
       turns.onPeerFailed(contender.name, error);
     }
   };
-  for (const contender of contenders) await step(contender, () => contender.warmUp());
+  for (const contender of turns.warmsUp ? contenders : []) await step(contender, () => contender.warmUp());
   for (let round = 1; round <= turns.rounds; round++) {
     for (const contender of contenders) {
       await step(contender, async () => {

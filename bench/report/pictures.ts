@@ -6,6 +6,8 @@ import { draw } from './draw.ts';
 import type { RowSummary, Summary } from './summary.ts';
 
 const pictured = ['throughput', 'events'];
+/** In the order of the rows, with room for their names. */
+const nameAxis = { field: 'name', type: 'nominal', title: null, sort: null, axis: { labelLimit: 300 } };
 
 /** Writes `throughput.svg` and `cpu.svg` where there is something to show; answers why they are not there, where that is so. */
 export async function drawPictures(summaries: readonly Summary[], folder: string): Promise<string[]> {
@@ -30,7 +32,7 @@ function throughputSpec(rows: readonly RowSummary[]): object {
     ...figures['tasks_per_s'],
     kind: writ_ratio === undefined ? 'Writ' : 'peer',
   }));
-  const y = { field: 'name', type: 'nominal', title: null, sort: null };
+  const y = nameAxis;
   return {
     ...{ width: 520, height: { step: 26 }, background: 'white', padding: 12 },
     title: 'No-op tasks per second: median, least and most of the rounds',
@@ -70,7 +72,7 @@ function cpuSpec(rows: readonly RowSummary[]): object {
     data: { values },
     mark: 'bar',
     encoding: {
-      y: { field: 'name', type: 'nominal', title: null, sort: null },
+      y: nameAxis,
       x: { field: 'ms', type: 'quantitative', title: 'milliseconds, median of the rounds' },
       color: { field: 'process', type: 'nominal', title: null, sort: null, scale: { scheme: 'tableau10' } },
     },

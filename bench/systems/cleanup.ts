@@ -9,6 +9,11 @@ export class Cleanup {
   readonly #closers = new Set<Closer>();
   #closing: Promise<void> | undefined;
 
+  /** Whether the end has begun: nothing is to be started any more. */
+  get isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** Answers a function that closes it now. Closing twice does nothing. */
   add(close: () => Promise<void>): () => Promise<void> {
     const closer = async (): Promise<void> => {

@@ -17,10 +17,18 @@ export interface Helper {
   stop(): Promise<void>;
 }
 
-/** Starts `program`, a path beside this folder, with one argument as JSON. TypeScript is loaded where the name ends in .ts. */
-export async function startHelper(program: string, argument: object, cleanup: Cleanup): Promise<Helper> {
+/**
+ * Starts `program`, a path beside this folder, with one argument as JSON. TypeScript is loaded where the name ends in .ts; `flags` are
+ * further ones of Node.js.
+ */
+export async function startHelper(
+  program: string,
+  argument: object,
+  cleanup: Cleanup,
+  flags: readonly string[] = [],
+): Promise<Helper> {
   const child = fork(fileURLToPath(new URL(`../${program}`, import.meta.url)), [JSON.stringify(argument)], {
-    execArgv: program.endsWith('.ts') ? ['--import=tsx'] : [],
+    execArgv: [...(program.endsWith('.ts') ? ['--import=tsx'] : []), ...flags],
   });
   const stop = cleanup.add(() => end(child));
   const failed = once(child, 'exit').then(() => {

@@ -8,9 +8,9 @@ import { startServices, type RunningServices } from '../../scripts/services/star
 import { startWrit, type RunningWrit } from '../../scripts/services/writ.ts';
 import { WritClient } from '../../src/client/client.ts';
 import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
-import { checkInvariants } from '../../test/support/invariants.ts';
 import { cpuMs, pidsOf, type Processes } from '../measure/processes.ts';
 import { Cleanup } from './cleanup.ts';
+import { startHelper } from './helper.ts';
 import { until } from './rest.ts';
 import { startWritProcess, type WritProcess } from './writ-process.ts';
 
@@ -55,14 +55,16 @@ export interface Writ {
   stop(): Promise<void>;
 }
 
-/** Reading a whole log takes its time. */
-const checkTimeoutMs = 1_800_000;
+/** A log of millions of tasks is read as a whole. */
+const checkerMaxMb = 12_000;
+/** For figures over all tasks of a long run. */
+const statementTimeoutMs = 900_000;
 
 export async function startWritSystem(shape: WritShape, outer: Cleanup): Promise<Writ> {
   const cleanup = new Cleanup();
   const stop = outer.add(() => cleanup.close());
   const folder = await mkdtemp(join(tmpdir(), 'writ-bench-'));
-  cleanup.add(() => rm(folder, { recursive: true, force: true }));
+  cleanup.add(() => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
   try {
     const services = await startServices(folder, { postgres: { settings: shape.postgres ?? {} } });
     cleanup.add(() => services.stop());
@@ -87,7 +89,7 @@ async function startOn(
   cleanup.add(() => first.stop());
   const { url, adminToken: token, tokenPath, policyPath } = first;
   const client = new WritClient({ url, token });
-  const database = createPool({ url: services.postgres.url, max: 4, statementTimeoutMs: 120_000 });
+  const database = createPool({ url: services.postgres.url, max: 4, statementTimeoutMs });
   cleanup.add(() => database.close());
 
   const nodes: WritProcess[] = [];
@@ -146,10 +148,10 @@ async function startOn(
       until(async () => !(await isBusy(database)), { ...(limitMs && { limitMs }), what: 'tasks' }),
     untilAtRest: () => until(() => isAtRest(database), { everyMs: 100, what: 'the log and its telemetry' }),
     problems: async () => {
-      const reader = createPool({ url: services.postgres.url, max: 2, statementTimeoutMs: checkTimeoutMs });
-      return checkInvariants(reader)
-        .then(({ problems }) => problems)
-        .finally(() => reader.close());
+      const checker = await startHelper('systems/invariants.ts', {}, cleanup, [`--max-old-space-size=${checkerMaxMb}`]);
+      const problems = await checker.call<string[]>('check', { url: services.postgres.url });
+      await checker.stop();
+      return problems;
     },
   };
 }
