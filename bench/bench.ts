@@ -28,7 +28,7 @@ try {
 
 function list(): void {
   const width = Math.max(...names.map((name) => name.length));
-  for (const { name, line } of benchmarks) console.log(`${name.padEnd(width)}  ${line}`);
+  console.log(benchmarks.map(({ name, line }) => `${name.padEnd(width)}  ${line}`).join('\n'));
 }
 
 async function measure(options: Options): Promise<void> {

@@ -90,9 +90,31 @@ function peerContender(peer: Peer, jobs: number, warmUpJobs: number): Contender 
   return {
     name: peer.title,
     isWrit: false,
-    warmUp: () => runPeer(peer, warmUpJobs),
-    run: () => runPeer(peer, jobs),
+    warmUp: () => warmUpPeer(peer, warmUpJobs),
+    run: async () => {
+      await peer.vacuum({ counts: false });
+      return runPeer(peer, jobs);
+    },
   };
+}
+
+/** The planner of the store learns of a full queue before the worker begins, and of one in the midst of work. */
+async function warmUpPeer(peer: Peer, jobs: number): Promise<void> {
+  const { producer, worker, load } = peer;
+  worker.resume();
+  await worker.call('expect', { jobs });
+  worker.pause();
+  await producer.call('produce', { jobs, ...load });
+  await peer.vacuum({ counts: true });
+  worker.resume();
+  try {
+    await worker.call('halfway');
+    await peer.vacuum({ counts: true });
+    await worker.call('handled');
+    await until(async () => !(await peer.isBusy()), { what: peer.title });
+  } finally {
+    worker.pause();
+  }
 }
 
 /** From the first add to the last job committed as done. */
@@ -100,11 +122,11 @@ async function runPeer(peer: Peer, jobs: number): Promise<Sample> {
   const { producer, worker, load } = peer;
   worker.resume();
   try {
+    await worker.call('expect', { jobs });
     const before = await peer.cpuMs();
-    const handled = worker.call<{ endedMs: number }>('handle', { jobs });
     const [{ beganMs }, { endedMs }] = await Promise.all([
       producer.call<{ beganMs: number }>('produce', { jobs, ...load }),
-      handled,
+      worker.call<{ endedMs: number }>('handled'),
     ]);
     const wasBusy = await peer.isBusy();
     if (wasBusy) await until(async () => !(await peer.isBusy()), { what: peer.title });

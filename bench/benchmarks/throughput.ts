@@ -3,16 +3,16 @@
 import { inTurn } from '../measure/turns.ts';
 import type { Benchmark, Session } from '../session.ts';
 import type { Outcome } from '../measure/outcome.ts';
-import type { PeerName } from '../systems/peers.ts';
+import { peers, type PeerName } from '../systems/peers.ts';
 import { peerContenders, turnsOf, writContender } from './contenders.ts';
 
 const tasksNormal = 30_000;
+const all = Object.keys(peers) as PeerName[];
 
 export const throughput: Benchmark = {
   name: 'throughput',
   line: 'no-op tasks in batches of 500, feed batches; beside BullMQ, graphile-worker, pg-boss',
-  run: (session) =>
-    compare(session, 'throughput', 'batches', ['bullmq', 'bullmqSingle', 'graphile', 'graphileBatching', 'pgBoss']),
+  run: (session) => compare(session, 'throughput', 'batches', all),
 };
 
 export const events: Benchmark = {
@@ -31,7 +31,7 @@ async function compare(
   const notes: string[] = [];
   const installation = await session.installation({ feed });
   const writ = writContender(`Writ, feed ${feed}`, installation, { tasks }, session);
-  const peers = await peerContenders(session, peerNames, tasks, notes);
-  const rows = await inTurn([writ, ...peers], turnsOf(session, notes));
+  const others = await peerContenders(session, peerNames, tasks, notes);
+  const rows = await inTurn([writ, ...others], turnsOf(session, notes));
   return { name, title: `${tasks.toLocaleString('en')} no-op tasks, first submission to last result`, rows, notes };
 }

@@ -28,5 +28,5 @@ if (role === 'producer') {
   worker.on('completed', () => counter.add(1));
   worker.on('error', quiet);
   await worker.waitUntilReady();
-  serve({ handle: ({ jobs }) => counter.wait(jobs) });
+  serve(counter.functions);
 }

@@ -1,14 +1,15 @@
 /**
- * graphile-worker on PostgreSQL. Its argument: `{role: 'producer' | 'worker', url, schema, batching}`.
+ * graphile-worker on PostgreSQL. Its argument: `{role: 'producer' | 'worker', url, schema, localQueue, batchesCompletion}`.
  *
- * The two presets of https://worker.graphile.org/docs/performance: 24 jobs at once on 25 connections, "without batching" (the default:
- * each job is fetched and completed by a statement of its own), and "with batching" (`localQueue` of 500, completions sent
- * together without delay). `getQueueNameBatchDelay` bears on named queues alone, which these jobs are not in.
+ * The presets of https://worker.graphile.org/docs/performance: 24 jobs at once on 25 connections, "without batching" (the default: each
+ * job is fetched and completed by a statement of its own), and "with batching" (`localQueue` of 500, completions sent together
+ * without delay); between them, jobs fetched by 500 and completed one by one. `getQueueNameBatchDelay` bears on named queues alone,
+ * which these jobs are not in.
  */
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import { Counter, produce, serve } from './serve.mjs';
 
-const { role, url: connectionString, schema, batching } = JSON.parse(process.argv[2]);
+const { role, url: connectionString, schema, localQueue, batchesCompletion } = JSON.parse(process.argv[2]);
 const logger = new Logger(() => () => {});
 
 if (role === 'producer') {
@@ -18,13 +19,16 @@ if (role === 'producer') {
   serve({ produce: (load) => produce(load, (count) => utils.addJobs(Array(count).fill(job))) });
 } else {
   const counter = new Counter();
-  const batches = batching
-    ? { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 }
-    : { localQueue: { size: -1 }, completeJobBatchDelay: -1, failJobBatchDelay: -1 };
+  const delay = batchesCompletion ? 0 : -1;
+  const batches = {
+    localQueue: { size: localQueue ? 500 : -1 },
+    completeJobBatchDelay: delay,
+    failJobBatchDelay: delay,
+  };
   await run({
     preset: { worker: { connectionString, schema, logger, concurrentJobs: 24, maxPoolSize: 25, ...batches } },
     noHandleSignals: true,
     taskList: { noop: () => counter.add(1) },
   });
-  serve({ handle: ({ jobs }) => counter.wait(jobs) });
+  serve(counter.functions);
 }

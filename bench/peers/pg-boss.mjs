@@ -28,7 +28,7 @@ if (isWorker) {
       boss.notifyWorker(id);
     });
   }
-  serve({ handle: ({ jobs }) => counter.wait(jobs) });
+  serve(counter.functions);
 } else {
   const job = { name: queue, data: {} };
   serve({ produce: (load) => produce(load, (count) => boss.insert(Array(count).fill(job))) });

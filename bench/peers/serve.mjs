@@ -44,27 +44,34 @@ export async function produce({ jobs, size, atOnce }, add) {
   return { beganMs };
 }
 
-/** Counts what a worker has done, and tells who waits. */
+/** Counts what a worker has done, for the process that asks. */
 export class Counter {
-  #left = 0;
-  #reached = () => {};
+  #jobs = 0;
+  #done = 0;
+  #marks = [];
 
   /** @param {number} count */
   add(count) {
-    this.#left -= count;
-    if (this.#left === 0) this.#reached();
+    this.#done += count;
+    for (const { share, resolve } of this.#marks) {
+      if (this.#done >= share * this.#jobs) resolve({ endedMs: nowMs() });
+    }
   }
 
-  /**
-   * Resolves when so many more are done. Asked before the first is added.
-   *
-   * @param {number} jobs
-   */
-  async wait(jobs) {
-    await new Promise((resolve) => {
-      this.#reached = resolve;
-      this.#left = jobs;
-    });
-    return { endedMs: nowMs() };
+  /** To be served: `expect` so many from now on, asked before the first is added; `halfway` and `handled` resolve when it is so. */
+  get functions() {
+    return {
+      expect: ({ jobs }) => {
+        this.#jobs = jobs;
+        this.#done = 0;
+        this.#marks = [0.5, 1].map((share) => {
+          const mark = { share, resolve: () => {} };
+          const reached = new Promise((resolve) => Object.assign(mark, { resolve }));
+          return Object.assign(mark, { reached });
+        });
+      },
+      halfway: () => this.#marks[0].reached,
+      handled: () => this.#marks[1].reached,
+    };
   }
 }
