@@ -4,8 +4,7 @@ import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
 import { asciiArray, hexArray } from '../platform/postgres/arrays.ts';
 import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
-import { resultColumns, resultParameters, resultsCall, type EndedAttempt } from '../tasks/results.ts';
-import { moveCall, moveColumns, moveParameters, type Move } from '../tasks/transition.ts';
+import { endParameters, endsCalls, endsColumns, type AttemptEnds } from '../tasks/end-attempts.ts';
 import type { LiveTask } from './outcome.ts';
 
 /** Live tasks by id, with what decides about a retry. */
@@ -35,27 +34,21 @@ export interface ReceiptRow {
   jws: string;
 }
 
-export interface ReceiptCommit {
+export interface ReceiptCommit extends AttemptEnds {
   receipts: readonly ReceiptRow[];
-  ended: readonly EndedAttempt[];
-  moves: readonly Move[];
-  taskRecords: readonly { task_id: string; record_id: string }[];
 }
 
 const receiptParameters = 9;
-const resultsFirst = 1 + receiptParameters;
-const movesFirst = resultsFirst + resultParameters;
-const taskRecordsFirst = movesFirst + moveParameters;
-const text = `select insert_receipts(${placeholders(1, receiptParameters)}), ${resultsCall(resultsFirst, moveCall(movesFirst))},
-  insert_task_records(${placeholders(taskRecordsFirst, 2)}), ${recordsCall(taskRecordsFirst + 2)}`;
+const endsFirst = 1 + receiptParameters;
+const text = `select insert_receipts(${placeholders(1, receiptParameters)}), ${endsCalls(endsFirst)},
+  ${recordsCall(endsFirst + endParameters)}`;
 
 /**
- * Stores receipts, moves their tasks, keeps the results and appends the records: all or nothing. `moves` and `ended` tell of the
- * same attempts, in the same order. Fails with WR002 and task ids, or WR004 and jtis.
+ * Stores receipts, moves their tasks, keeps the results and appends the records: all or nothing. Fails with WR002 and task ids, or WR004 and jtis.
  */
 export async function commitReceipts(
   db: Queryable,
-  { receipts, ended, moves, taskRecords }: ReceiptCommit,
+  { receipts, ...ends }: ReceiptCommit,
   records: RecordArrays,
 ): Promise<void> {
   await db.query({
@@ -71,10 +64,7 @@ export async function commitReceipts(
       receipts.map(({ previous_boot }) => previous_boot?.seq ?? null),
       receipts.map(({ record_id }) => record_id),
       asciiArray(receipts.map(({ jws }) => jws)),
-      ...resultColumns(ended),
-      ...moveColumns(moves),
-      taskRecords.map(({ task_id }) => task_id),
-      taskRecords.map(({ record_id }) => record_id),
+      ...endsColumns(ends),
       ...records,
     ],
   });
@@ -147,32 +137,6 @@ export async function readManifests(
     values: [jtis],
   });
   return found.rows.map((row) => ({ ...row, jws: row.jws.toString('latin1') }));
-}
-
-const lostMovesFirst = 1 + resultParameters;
-const lostTaskRecordsFirst = lostMovesFirst + moveParameters;
-const lostText = `select ${resultsCall(1, moveCall(lostMovesFirst))},
-  insert_task_records(${placeholders(lostTaskRecordsFirst, 2)}), ${recordsCall(lostTaskRecordsFirst + 2)}`;
-
-/** Moves tasks whose attempts are lost, keeps the ends of those attempts, and appends the records. */
-export async function commitLost(
-  db: Queryable,
-  ended: readonly EndedAttempt[],
-  moves: readonly Move[],
-  taskRecords: readonly { task_id: string; record_id: string }[],
-  records: RecordArrays,
-): Promise<void> {
-  await db.query({
-    name: 'commit_lost',
-    text: lostText,
-    values: [
-      ...resultColumns(ended),
-      ...moveColumns(moves),
-      taskRecords.map(({ task_id }) => task_id),
-      taskRecords.map(({ record_id }) => record_id),
-      ...records,
-    ],
-  });
 }
 
 /** A boot of a node, by the receipts that are stored of it. */

@@ -3,6 +3,7 @@
 import { newId, type RecordId } from '../domain/ids.ts';
 import type { RecordDraft } from '../ledger/audit-logger.ts';
 import type { EndedAttempt } from '../tasks/results.ts';
+import type { TaskRecord } from '../tasks/task-records.ts';
 import type { Move } from '../tasks/transition.ts';
 import type { ReceiptRow } from './collect-sql.ts';
 import type { OpenReceipt, OpenResult } from './open-receipt.ts';
@@ -14,7 +15,7 @@ export interface Collection {
   ended: EndedAttempt[];
   records: RecordDraft[];
   /** Records that tell of tasks beside their results: late answers. */
-  taskRecords: { task_id: string; record_id: string }[];
+  taskRecords: TaskRecord[];
   /** Tasks that go again at once, once this is committed. */
   handedBack: string[];
 }

@@ -7,8 +7,10 @@ import { manifestToMessage } from '../dispatch/dispatcher.ts';
 import { recordsCall, type AuditLogger, type RecordDraft } from '../ledger/audit-logger.ts';
 import type { Database, Queryable } from '../platform/postgres/pool.ts';
 import { commitMovable, moveCall, moveColumns, moveParameters, type Move } from '../tasks/transition.ts';
+import { endAttempts } from '../tasks/end-attempts.ts';
 import type { EndedAttempt } from '../tasks/results.ts';
-import { commitLost, readLiveTasks, readManifests, type OutstandingOrder } from './collect-sql.ts';
+import { taskRecordColumns, taskRecordParameters, taskRecordsCall } from '../tasks/task-records.ts';
+import { readLiveTasks, readManifests, type OutstandingOrder } from './collect-sql.ts';
 import { decideLost, type LiveTask, type Outcome } from './outcome.ts';
 
 /** Why an attempt is given up; stable codes. `not_received`: the node says that it never had it, so it cannot have run. */
@@ -102,7 +104,7 @@ async function repeat(
     });
   }
   const taskRecords = orders.map(({ task_id }) => ({ task_id, record_id: record.id }));
-  await commitLost(context.database, ended, moves, taskRecords, context.audit.arrays([record]));
+  await endAttempts(context.database, { ended, moves, taskRecords }, context.audit.arrays([record]));
   const endedTasks = ended.filter(({ state }) => state !== null).map(({ task_id }) => task_id);
   return { ready, ended: endedTasks };
 }
@@ -112,17 +114,20 @@ function neverReceived(task: LiveTask): Outcome {
   return { kind: 'handed_back', delayS: 0, reason: 'not_received' };
 }
 
+const taskRecordsFirst = 1 + moveParameters;
+const doubtText = `select ${moveCall(1)}, ${taskRecordsCall(taskRecordsFirst)},
+  ${recordsCall(taskRecordsFirst + taskRecordParameters)}`;
+
 /** The tasks keep their rows, `in_doubt`, until a late receipt or a person settles them. */
 async function doubt(orders: readonly OutstandingOrder[], reason: LossReason, context: RecoverContext): Promise<void> {
   const record = lostRecord(orders, reason);
   const moves = orders.map(({ task_id, attempt }): Move => ({ task_id, attempt, to: 'in_doubt', reason }));
   await context.database.query({
     name: 'commit_doubt',
-    text: `select ${moveCall(3)}, insert_task_records($1, $2), ${recordsCall(3 + moveParameters)}`,
+    text: doubtText,
     values: [
-      orders.map(({ task_id }) => task_id),
-      orders.map(() => record.id),
       ...moveColumns(moves),
+      ...taskRecordColumns(orders.map(({ task_id }) => ({ task_id, record_id: record.id }))),
       ...context.audit.arrays([record]),
     ],
   });

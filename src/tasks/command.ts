@@ -11,6 +11,7 @@ import type { Database, Queryable } from '../platform/postgres/pool.ts';
 import type { RecordObject } from '../proof/record.ts';
 import { isUuid } from '../proof/ids.ts';
 import type { IdempotencyClaim } from './idempotent.ts';
+import { taskRecordColumns, taskRecordsCall } from './task-records.ts';
 
 export interface CommandContext {
   database: Database;
@@ -85,8 +86,8 @@ export function commandRecord(
 export async function insertTaskRecord(tx: Queryable, taskId: string, recordId: string): Promise<void> {
   await tx.query({
     name: 'insert_task_record',
-    text: 'select insert_task_records($1, $2)',
-    values: [[taskId], [recordId]],
+    text: `select ${taskRecordsCall(1)}`,
+    values: taskRecordColumns([{ task_id: taskId, record_id: recordId }]),
   });
 }
 

@@ -1,11 +1,10 @@
 /** Ends tasks that no node has in hand: cancelled, expired, or their requester's standing is gone. */
 
-import { recordsCall, type AuditLogger, type RecordDraft } from '../ledger/audit-logger.ts';
+import type { AuditLogger, RecordDraft } from '../ledger/audit-logger.ts';
 import { newId, type RecordId } from '../domain/ids.ts';
-import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
-import { resultColumns, resultParameters, resultsCall } from './results.ts';
-import { commitMovable, moveCall, moveColumns, moveParameters } from './transition.ts';
+import { endAttempts } from './end-attempts.ts';
+import { commitMovable } from './transition.ts';
 
 export interface QueuedTask {
   task_id: string;
@@ -21,12 +20,6 @@ export interface Ending {
 }
 
 const recordTasksMax = 500;
-
-const movesFirst = 1;
-const resultsFirst = movesFirst + moveParameters;
-const taskRecordsFirst = resultsFirst + resultParameters;
-const text = `select ${resultsCall(resultsFirst, moveCall(movesFirst))},
-  insert_task_records(${placeholders(taskRecordsFirst, 2)}), ${recordsCall(taskRecordsFirst + 2)}`;
 
 /**
  * Ends those of the tasks that still are waiting or queued under the given attempt, and answers them. A task that was never an
@@ -50,24 +43,17 @@ async function endAll(db: Queryable, audit: AuditLogger, tasks: readonly QueuedT
   }
   const recordOf = (i: number): string => records[Math.floor(i / recordTasksMax)]?.id ?? '';
   const { state, reason } = ending;
-  await db.query({
-    name: 'end_queued_tasks',
-    text,
-    values: [
-      ...moveColumns(tasks.map(({ task_id, attempt }) => ({ task_id, attempt, to: state }))),
-      ...resultColumns(
-        tasks.map(({ task_id, attempt }, i) => ({
-          task_id,
-          attempt: attempt + 1,
-          state,
-          status: null,
-          reason,
-          record_id: recordOf(i),
-        })),
-      ),
-      tasks.map(({ task_id }) => task_id),
-      tasks.map((_, i) => recordOf(i)),
-      ...audit.arrays(records),
-    ],
-  });
+  const ends = {
+    ended: tasks.map(({ task_id, attempt }, i) => ({
+      task_id,
+      attempt: attempt + 1,
+      state,
+      status: null,
+      reason,
+      record_id: recordOf(i),
+    })),
+    moves: tasks.map(({ task_id, attempt }) => ({ task_id, attempt, to: state })),
+    taskRecords: tasks.map(({ task_id }, i) => ({ task_id, record_id: recordOf(i) })),
+  };
+  await endAttempts(db, ends, audit.arrays(records));
 }

@@ -3,6 +3,7 @@
 import { AppError } from '../domain/error.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 import { canonicalizeWithFloats } from '../proof/canonical-json.ts';
+import { isEmpty } from './is-empty.ts';
 
 export interface Requirement {
   requirement: number;
@@ -93,9 +94,4 @@ export class Requirements {
 
 function keyOf({ tool, tool_digest, constraints }: Omit<Requirement, 'requirement'>): string {
   return `${tool} ${tool_digest} ${isEmpty(constraints) ? '{}' : canonicalizeWithFloats(constraints)}`;
-}
-
-function isEmpty(object: object): boolean {
-  for (const _ in object) return false;
-  return true;
 }

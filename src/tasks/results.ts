@@ -80,12 +80,6 @@ export function resultColumns(ended: readonly EndedAttempt[]): unknown[] {
     bigintArray(ended.map((e) => e.output_bytes ?? null)),
     ended.some((e) => e.error != null) ? ended.map((e) => (e.error == null ? null : JSON.stringify(e.error))) : [],
     byteaArray(ended.map((e) => e.metadata ?? null)),
-    kinds.column(0),
-    kinds.column(1),
-    kinds.column(2),
-    kinds.column(3),
-    kinds.column(4),
-    kinds.column(5),
-    kinds.column(6),
+    ...kinds.columns(7),
   ];
 }

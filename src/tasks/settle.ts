@@ -2,27 +2,20 @@
 
 import { z } from 'zod';
 import { AppError } from '../domain/error.ts';
-import { recordsCall } from '../ledger/audit-logger.ts';
-import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Transaction } from '../platform/postgres/pool.ts';
 import { checkMayRun, checkTaskId, commandRecord, dropCancelRequest, lockLiveTask, note } from './command.ts';
 import type { CommandContext, LiveRow, TaskCommand } from './command.ts';
+import { endAttempts } from './end-attempts.ts';
 import { withIdempotency } from './idempotent.ts';
 import { readTask, requireTaskRow } from './read-tasks.ts';
-import { resultColumns, resultParameters, resultsCall } from './results.ts';
 import type { Answer } from './submit-commit.ts';
-import { moveCall, moveColumns, moveParameters, type Move } from './transition.ts';
+import type { Move } from './transition.ts';
 
 /** What `POST /api/v1/tasks/{task_id}/settle` takes. */
 export const settleRequest = z.strictObject({ as: z.enum(['succeeded', 'failed', 'run_again']), reason: note });
 export type SettleRequest = z.infer<typeof settleRequest>;
 
 const settled = 'settled';
-
-const movesFirst = 1 + resultParameters;
-const taskRecordsFirst = movesFirst + moveParameters;
-const text = `select ${resultsCall(1, moveCall(movesFirst))}, insert_task_records(${placeholders(taskRecordsFirst, 2)}),
-  ${recordsCall(taskRecordsFirst + 2)}`;
 
 /**
  * 200 with the task: ended as the person says, or queued again with the lost attempt kept. Fails `conflict` (`not_in_doubt`) for any
@@ -79,9 +72,6 @@ async function settle(
     manifest: as === 'run_again' ? live.manifest : null,
     record_id: record.id,
   };
-  await tx.query({
-    name: 'settle_task',
-    text,
-    values: [...resultColumns([ended]), ...moveColumns([move]), [live.task_id], [record.id], ...audit.arrays([record])],
-  });
+  const taskRecords = [{ task_id: live.task_id, record_id: record.id }];
+  await endAttempts(tx, { ended: [ended], moves: [move], taskRecords }, audit.arrays([record]));
 }

@@ -1,9 +1,10 @@
 /** The one statement of a submission: keys, tasks, queue rows and records, in one transaction and one round trip. */
 
 import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
-import { byteaArray, hexArray, intArray, Kinds, textArray, uuidArray } from '../platform/postgres/arrays.ts';
+import { byteaArray, hexArray, intArray, Kinds, textArray, timeArray, uuidArray } from '../platform/postgres/arrays.ts';
 import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
+import { isEmpty } from './is-empty.ts';
 import type { PlannedTask } from './plan.ts';
 
 /** An idempotency key to take with a call, and the answer that it stands for. */
@@ -120,40 +121,14 @@ function taskColumns(rows: readonly TaskRow[]): unknown[] {
     byteaArray(rows.map(({ task }) => task.payload_sha256)),
     hexArray(rows.map(({ task }) => task.task_sha256)),
     textArray(traceparents),
-    kinds.column(0),
-    kinds.column(1),
-    kinds.column(2),
-    kinds.column(3),
-    kinds.column(4),
-    kinds.column(5),
-    kinds.column(6),
-    kinds.column(7),
-    kinds.column(8).map(timeOf),
-    kinds.column(9).map(timeOf),
-    kinds.column(10),
-    kinds.column(11),
-    kinds.column(12),
-    kinds.column(13),
-    kinds.column(14),
-    kinds.column(15),
-    kinds.column(16),
-    kinds.column(17),
-    kinds.column(18),
-    kinds.column(19),
-    kinds.column(20),
-    kinds.column(21).map(timeOf),
+    ...kinds.columns(8),
+    timeArray(kinds.column(8)),
+    timeArray(kinds.column(9)),
+    ...kinds.columns(21, 10),
+    timeArray(kinds.column(21)),
     kinds.column(22),
-    kinds.column(23).map(timeOf),
+    timeArray(kinds.column(23)),
   ];
-}
-
-function timeOf(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
-}
-
-function isEmpty(object: object): boolean {
-  for (const _ in object) return false;
-  return true;
 }
 
 export interface StoredAnswer {

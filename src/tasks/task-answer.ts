@@ -1,6 +1,7 @@
 /** A task as callers see it: from a plan, or from its rows. */
 
 import type { Task } from '../domain/task.ts';
+import { isEmpty } from './is-empty.ts';
 import type { PlannedTask } from './plan.ts';
 
 /** The answer to a submission: the task as it is accepted. */
@@ -78,9 +79,4 @@ function areAlike(a: PlannedTask, b: PlannedTask): boolean {
     isEmpty(a.labels) &&
     isEmpty(b.labels)
   );
-}
-
-function isEmpty(object: object): boolean {
-  for (const _ in object) return false;
-  return true;
 }

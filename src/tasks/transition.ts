@@ -61,16 +61,11 @@ export function moveColumns(moves: readonly Move[]): unknown[] {
     uuidArray(moves.map((m) => m.task_id)),
     intArray(moves.map((m) => m.attempt)),
     intArray(kinds.positions),
-    kinds.column(0),
-    kinds.column(1),
-    kinds.column(2),
-    kinds.column(3),
-    kinds.column(4),
+    ...kinds.columns(5),
+    // Node and manifest: they come with a dispatch alone.
     [],
     [],
-    kinds.column(5),
-    kinds.column(6),
-    kinds.column(7),
+    ...kinds.columns(8, 5),
   ];
 }
 

@@ -87,7 +87,7 @@ export class ExecutionWorker {
     const order = this.#waiting[at];
     if (order === undefined) return;
     this.#waiting.splice(at, 1);
-    this.#options.onFinished(withoutRun(order, 'cancelled', 'cancelled', 'cancelled before it began'));
+    this.#options.onFinished(cancelledBefore(order));
   }
 
   /**
@@ -98,8 +98,7 @@ export class ExecutionWorker {
     const waiting = this.#waiting.slice(this.#nextAt);
     this.#waiting = [];
     this.#nextAt = 0;
-    for (const order of waiting)
-      this.#options.onFinished(withoutRun(order, 'not_started', 'node_stopping', 'the node is stopping'));
+    for (const order of waiting) this.#options.onFinished(handedBack(order));
     const timer = setTimeout(() => {
       for (const { controller } of this.#running.values()) controller.abort('stopping');
     }, graceMs);
@@ -147,10 +146,7 @@ export class ExecutionWorker {
       return withoutRun(order, 'not_started', 'journal_failed', 'the journal of the node cannot be written');
     }
     // Stopped while the note that it begins was synced: nothing has had its effect.
-    if (running.isStopped && running.reason === 'stopping') {
-      return withoutRun(order, 'not_started', 'node_stopping', 'the node is stopping');
-    }
-    if (running.isStopped) return withoutRun(order, 'cancelled', 'cancelled', 'cancelled before it began');
+    if (running.isStopped) return running.reason === 'stopping' ? handedBack(order) : cancelledBefore(order);
     const result = await runAction(order.action, order.payload, {
       scope: order.scope,
       allowPrivate: order.allowPrivate,
@@ -222,6 +218,14 @@ function finishedOf(
     output: action.output,
     metadata,
   };
+}
+
+function cancelledBefore(order: AcceptedOrder): FinishedOrder {
+  return withoutRun(order, 'cancelled', 'cancelled', 'cancelled before it began');
+}
+
+function handedBack(order: AcceptedOrder): FinishedOrder {
+  return withoutRun(order, 'not_started', 'node_stopping', 'the node is stopping');
 }
 
 /** The result of an order that did not run. */

@@ -193,6 +193,11 @@ export class Kinds<Values extends readonly Common[]> {
     }
   }
 
+  /** The values from `first` to before `end`, each of all combinations. */
+  columns(end: number, first = 0): Common[][] {
+    return Array.from({ length: end - first }, (_, i) => this.#combinations.map((values) => values[first + i] ?? null));
+  }
+
   /** One of the values of each combination. */
   column<I extends keyof Values & number>(index: I): Values[I][] {
     return this.#combinations.map((values) => values[index]);
