@@ -1,18 +1,19 @@
 /** Writ on real parts, each a process: RabbitMQ over mutual TLS, OpenBao, PostgreSQL, orchestrators and nodes. */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '../../scripts/services/ports.ts';
 import { startServices, type RunningServices } from '../../scripts/services/start.ts';
-import { startWrit, type RunningWrit } from '../../scripts/services/writ.ts';
+import { nodeSettings, startWrit } from '../../scripts/services/writ.ts';
+import { heapFlags, type WritProcess } from '../../scripts/services/writ-process.ts';
 import { WritClient } from '../../src/client/client.ts';
 import { createPool, type Database } from '../../src/platform/postgres/pool.ts';
 import { cpuMs, pidsOf, type Processes } from '../measure/processes.ts';
 import { Cleanup } from './cleanup.ts';
 import { startHelper } from './helper.ts';
 import { until } from './rest.ts';
-import { startWritProcess, type WritProcess } from './writ-process.ts';
+import { startWritProcess } from './writ-process.ts';
 
 /** What an installation is like; two of one shape can stand for each other. */
 export interface WritShape {
@@ -98,9 +99,14 @@ async function startOn(
   let nodesMade = 0;
   const addNode = async (): Promise<WritProcess> => {
     const name = `node-${++nodesMade}`;
-    const own = { ...settings, ...(await nodeSettings({ name, dir, first, client, services })) };
+    const own = await nodeSettings({ name, dir, url, ca: undefined, admin: client, services });
     const node = await startWritProcess(
-      { args: ['work', '--json'], settings: own, flags: flagsOf(name), folder },
+      {
+        args: ['work', '--json'],
+        settings: { ...settings, ...own },
+        flags: [...heapFlags, ...flagsOf(name)],
+        folder,
+      },
       cleanup,
     );
     nodes.push(node);
@@ -109,7 +115,10 @@ async function startOn(
   const serve = async (own: Record<string, string>): Promise<WritProcess> => {
     const secret = { VAULT_SECRET_ID: await services.openBao.newSecretId() };
     const all = { ...services.environment, ...settings, ...secret, ...own };
-    return startWritProcess({ args: ['serve', '--json'], settings: all, flags: nodeFlags, folder }, cleanup);
+    return startWritProcess(
+      { args: ['serve', '--json'], settings: all, flags: [...heapFlags, ...nodeFlags], folder },
+      cleanup,
+    );
   };
   for (let n = 0; n < (shape.nodes ?? 1); n++) await addNode();
 
@@ -153,26 +162,6 @@ async function startOn(
       await checker.stop();
       return problems;
     },
-  };
-}
-
-async function nodeSettings(node: {
-  name: string;
-  dir: string;
-  first: RunningWrit;
-  client: WritClient;
-  services: RunningServices;
-}): Promise<Record<string, string>> {
-  const { name, dir, first, client, services } = node;
-  const { token } = await client.createToken({ name, kind: 'join', roles: [], expires_in_s: 900 });
-  const joinTokenPath = join(dir, `${name}.token`);
-  await writeFile(joinTokenPath, token, { mode: 0o600 });
-  return {
-    ORCHESTRATOR_URL: first.url,
-    JOIN_TOKEN_FILE: joinTokenPath,
-    NODE_NAME: name,
-    NODE_DATA_DIR: join(dir, name),
-    NODE_RABBITMQ_URL: services.rabbitMq.url,
   };
 }
 

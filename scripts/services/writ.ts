@@ -1,16 +1,10 @@
 /** Writ itself on running services: an orchestrator and nodes as processes of their own, from what was built. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { WritClient } from '../../src/client/client.ts';
 import { freePorts } from './ports.ts';
 import type { RunningServices } from './start.ts';
-
-const writ = fileURLToPath(new URL('../../bin/writ', import.meta.url));
-/** As in docker/Dockerfile: young objects get more room. */
-const heapFlags = ['--max-semi-space-size=64'];
+import { heapFlags, runWrit, startWritProcess } from './writ-process.ts';
 
 export interface WritOptions {
   services: RunningServices;
@@ -39,13 +33,15 @@ export interface RunningWrit {
   stop(): Promise<void>;
 }
 
+type Stop = () => Promise<void>;
+
 /** Prepares the installation and starts its processes, with nothing but their settings. What was started is stopped where one fails. */
 export async function startWrit(options: WritOptions): Promise<RunningWrit> {
-  const started: ChildProcess[] = [];
+  const started: Stop[] = [];
   const stop = async (): Promise<void> => {
     const [orchestrator, ...nodes] = started.splice(0);
-    await Promise.all(nodes.map(end));
-    if (orchestrator !== undefined) await end(orchestrator);
+    await Promise.all(nodes.map((end) => end()));
+    await orchestrator?.();
   };
   try {
     return { ...(await startAll(options, started)), stop };
@@ -57,7 +53,7 @@ export async function startWrit(options: WritOptions): Promise<RunningWrit> {
 
 async function startAll(
   { services, dir, nodes, settings = {}, isTls, nodeFlags = [] }: WritOptions,
-  started: ChildProcess[],
+  started: Stop[],
 ): Promise<Omit<RunningWrit, 'stop'>> {
   const { rabbitMq, environment } = services;
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -69,59 +65,47 @@ async function startAll(
   const ca = isTls ? { pem: await readFile(rabbitMq.caPath, 'utf8'), path: rabbitMq.caPath } : undefined;
   const tokenPath = join(dir, 'admin.token');
   const policyPath = join(dir, 'audit.policy');
-  await run([writ, 'init', '--token-out', tokenPath, '--policy-out', policyPath], base);
-  const orchestrator = await goOn([...heapFlags, ...nodeFlags, writ, 'serve', '--json'], base, started);
+  await runWrit(['init', '--token-out', tokenPath, '--policy-out', policyPath], base);
+  const goOn = async (command: string, own: Record<string, string>): Promise<number> => {
+    const process = await startWritProcess({
+      args: [command, '--json'],
+      settings: own,
+      flags: [...heapFlags, ...nodeFlags],
+      onSpawned: (stop) => started.push(stop),
+    });
+    return process.pid;
+  };
+  const orchestrator = await goOn('serve', base);
   const adminToken = (await readFile(tokenPath, 'utf8')).trim();
   const admin = new WritClient({ url, token: adminToken, ...(ca === undefined ? {} : { caCert: ca.pem }) });
   const nodePids: number[] = [];
   for (const name of nodes) {
-    const { token } = await admin.createToken({ name, kind: 'join', roles: [], expires_in_s: 900 });
-    const joinTokenPath = join(dir, `${name}.token`);
-    await writeFile(joinTokenPath, token, { mode: 0o600 });
-    const own = {
-      ...settings,
-      ORCHESTRATOR_URL: url,
-      ...(ca === undefined ? {} : { ORCHESTRATOR_CACERT: ca.path }),
-      JOIN_TOKEN_FILE: joinTokenPath,
-      NODE_NAME: name,
-      NODE_DATA_DIR: join(dir, name),
-      // Ports may be other ones than when the node joined.
-      NODE_RABBITMQ_URL: rabbitMq.url,
-    };
-    nodePids.push(await goOn([...heapFlags, ...nodeFlags, writ, 'work', '--json'], own, started));
+    const own = await nodeSettings({ name, dir, url, ca, admin, services });
+    nodePids.push(await goOn('work', { ...settings, ...own }));
   }
   return { url, ca, adminToken, tokenPath, policyPath, pids: { orchestrator, nodes: nodePids } };
 }
 
-/** A process that goes on; resolves with its id when it has said its first line. */
-async function goOn(args: string[], settings: Record<string, string>, started: ChildProcess[]): Promise<number> {
-  const child = start(args, settings, ['ignore', 'pipe', 'inherit']);
-  started.push(child);
-  if (child.stdout === null || child.pid === undefined) throw new Error(`${args.join(' ')} cannot be started`);
-  const ended = once(child, 'exit').then(() => {
-    throw new Error(`${args.join(' ')} has ended: see above`);
-  });
-  ended.catch(() => undefined);
-  await Promise.race([once(child.stdout, 'data'), ended]);
-  return child.pid;
-}
-
-async function run(args: string[], settings: Record<string, string>): Promise<void> {
-  const [code] = (await once(start(args, settings, ['ignore', 'ignore', 'inherit']), 'exit')) as [number | null];
-  if (code !== 0) throw new Error(`${args.join(' ')} failed: see above`);
-}
-
-function start(
-  args: string[],
-  settings: Record<string, string>,
-  stdio: ('ignore' | 'pipe' | 'inherit')[],
-): ChildProcess {
-  const base = { PATH: process.env['PATH'], HOME: process.env['HOME'], LOG_LEVEL: 'warn' };
-  return spawn(process.execPath, args, { env: { ...base, ...settings }, stdio });
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGTERM');
-  await once(child, 'exit');
+/** Settings of a node that joins by a token of its own. */
+export async function nodeSettings(node: {
+  name: string;
+  dir: string;
+  url: string;
+  ca: RunningWrit['ca'];
+  admin: WritClient;
+  services: RunningServices;
+}): Promise<Record<string, string>> {
+  const { name, dir, url, ca, admin, services } = node;
+  const { token } = await admin.createToken({ name, kind: 'join', roles: [], expires_in_s: 900 });
+  const joinTokenPath = join(dir, `${name}.token`);
+  await writeFile(joinTokenPath, token, { mode: 0o600 });
+  return {
+    ORCHESTRATOR_URL: url,
+    ...(ca === undefined ? {} : { ORCHESTRATOR_CACERT: ca.path }),
+    JOIN_TOKEN_FILE: joinTokenPath,
+    NODE_NAME: name,
+    NODE_DATA_DIR: join(dir, name),
+    // Ports may be other ones than when the node joined.
+    NODE_RABBITMQ_URL: services.rabbitMq.url,
+  };
 }
