@@ -1,13 +1,10 @@
 /** Whether a long queue slows the way out of it: tasks wait while there is no node, then one starts. */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import type { LoadReport } from '../load/tasks.ts';
 import type { Benchmark, Installation } from '../session.ts';
-import type { Writ } from '../systems/writ.ts';
 import { until } from '../systems/rest.ts';
 import { noop } from './contenders.ts';
 
-const nodesReadMs = 2500;
 const small = 1000;
 const timedNormal = 30_000;
 
@@ -20,7 +17,7 @@ export const backlog: Benchmark = {
     const installation = await session.installation({}, true);
     const { writ } = installation;
     await writ.untilDone();
-    await stopNodes(writ);
+    await writ.stopNodes();
     const rows = [];
     for (const queued of [...new Set([small, timed, large])]) {
       session.say(`${queued} tasks queue up`);
@@ -34,7 +31,7 @@ export const backlog: Benchmark = {
       });
       const isLast = queued === large;
       if (!isLast || isQuick) await writ.untilDone();
-      await stopNodes(writ);
+      await writ.stopNodes();
     }
     // Others that share the installation go on with a node.
     if (isQuick) await writ.addNode();
@@ -48,12 +45,6 @@ export const backlog: Benchmark = {
     };
   },
 };
-
-/** An orchestrator reads about once a second which nodes there are: orders that it sends to one that has just gone are late by minutes. */
-async function stopNodes(writ: Writ): Promise<void> {
-  await writ.stopNodes();
-  await delay(nodesReadMs);
-}
 
 async function fill({ writ, generator }: Installation, tasks: number): Promise<void> {
   const load = { urls: [writ.url], tokens: [writ.token], task: noop, size: 500, atOnce: 2, tasks };

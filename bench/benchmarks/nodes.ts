@@ -28,7 +28,7 @@ export const nodes: Benchmark = {
       // The first report of each brings what it does not know yet.
       await fleet.call('beatFor', { seconds: isQuick ? 2 : everyS, everyS: isQuick ? 2 : everyS });
       session.say(`${count} nodes report for ${seconds} s`);
-      let beats: FleetReport = { callsMs: [] };
+      let beats: FleetReport = { callsMs: [], failed: 0 };
       const busy = await usedWhile(writ, async () => {
         beats = await fleet.call<FleetReport>('beatFor', { seconds, everyS: isQuick ? 2 : everyS });
       });
@@ -47,7 +47,7 @@ export const nodes: Benchmark = {
           row('PostgreSQL', { percent_of_core: busy.PostgreSQL ?? 0, percent_without_nodes: idle.PostgreSQL ?? 0 }),
           row('RabbitMQ', { percent_of_core: busy.RabbitMQ ?? 0, percent_without_nodes: idle.RabbitMQ ?? 0 }),
           row('registration', timesOf(joins.callsMs)),
-          row('heartbeat', timesOf(beats.callsMs)),
+          row('heartbeat', { ...timesOf(beats.callsMs), failed: beats.failed }),
           row(look.name, timesOf(look.callsMs)),
         ],
         notes: ['registrations come one after the other, each with a certificate for the broker'],
@@ -69,7 +69,7 @@ async function joinAll({ client, url }: Writ, fleet: Helper, count: number): Pro
     }
     callsMs.push(...(await fleet.call<FleetReport>('joinAll', { url, tokens })).callsMs);
   }
-  return { callsMs };
+  return { callsMs, failed: 0 };
 }
 
 /** Share of one core that each process used meanwhile, percent. */

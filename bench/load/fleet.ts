@@ -17,8 +17,10 @@ interface SimulatedNode {
 }
 
 export interface FleetReport {
-  /** Of each call, milliseconds. */
+  /** Of each call that was answered, milliseconds. */
   callsMs: number[];
+  /** Calls that nobody answered: the next one comes in its turn, as from a node. */
+  failed: number;
 }
 
 const nodes: SimulatedNode[] = [];
@@ -46,7 +48,7 @@ async function joinAll({ url, tokens }: { url: string; tokens: string[] }): Prom
     callsMs.push(nowMs() - startedMs);
     nodes.push({ answer, bootId: randomUUID() });
   }
-  return { callsMs };
+  return { callsMs, failed: 0 };
 }
 
 /** Every node reports each `everyS` seconds, spread evenly. */
@@ -56,12 +58,14 @@ async function beatFor({ seconds, everyS }: { seconds: number; everyS: number })
   const beats = Math.round((seconds / everyS) * nodes.length);
   const beganMs = nowMs();
   const calls: Promise<void>[] = [];
+  let failed = 0;
   for (let n = 0; n < beats; n++) {
-    calls.push(beat(nodes[n % nodes.length]!).then((ms) => void callsMs.push(ms)));
+    const told = beat(nodes[n % nodes.length]!).then((ms) => void callsMs.push(ms));
+    calls.push(told.catch(() => void (failed += 1)));
     await delay(Math.max(0, beganMs + (n + 1) * stepMs - nowMs()));
   }
   await Promise.all(calls);
-  return { callsMs };
+  return { callsMs, failed };
 }
 
 async function beat(node: SimulatedNode): Promise<number> {

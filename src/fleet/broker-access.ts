@@ -25,7 +25,7 @@ export async function decideBrokerAccess(
   // A node has none: whoever gives one comes by a mechanism, or a plugin of RabbitMQ, that looks at no certificate.
   if (question.about === 'password') return 'password_login';
   if (!isUuid(user)) return 'unknown_node';
-  if (registry.find(user) === undefined) await registry.load();
+  if (registry.find(user) === undefined) await registry.loadNode(user);
   const node = registry.find(user);
   if (node === undefined) return 'unknown_node';
   if (node.status === 'quarantined') return 'node_quarantined';

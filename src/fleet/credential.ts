@@ -100,7 +100,7 @@ async function quarantineNode(tx: Transaction, nodeId: string, { audit }: FleetC
 
 /** Nothing more comes to it: its queue goes, and its user may not come back. What it has in hand is lost with its lease. */
 async function leaveBroker(nodeId: string, { broker, registry, onNodesChanged }: FleetContext): Promise<void> {
-  await registry.load();
+  await registry.loadNode(nodeId);
   onNodesChanged();
   await broker.deleteQueue(nodeQueue(nodeId)).catch(() => undefined);
 }

@@ -26,14 +26,20 @@ export interface NodeRow {
 const columns = `n.node_id, n.name, n.status, n.slots, n.labels, n.capabilities, n.kid, n.jwk, n.boot_id, n.metrics,
   n.registered_at, n.last_heartbeat, n.lease_until, n.lease_until > now() as is_leased, k.trusted_from`;
 
+const present = `select ${columns} from nodes n join trusted_keys k on k.kid = n.kid where n.status <> 'gone'`;
+
 /** All nodes that have not gone. */
 export async function readNodes(db: Queryable): Promise<NodeRow[]> {
-  const found = await db.query<NodeRow>({
-    name: 'read_nodes',
-    text: `select ${columns} from nodes n join trusted_keys k on k.kid = n.kid where n.status <> 'gone' order by n.node_id`,
-    values: [],
-  });
+  const text = `${present} order by n.node_id`;
+  const found = await db.query<NodeRow>({ name: 'read_nodes', text, values: [] });
   return found.rows;
+}
+
+/** One node; undefined where there is none, or it has gone. */
+export async function readNode(db: Queryable, nodeId: string): Promise<NodeRow | undefined> {
+  const text = `${present} and n.node_id = $1`;
+  const found = await db.query<NodeRow>({ name: 'read_node', text, values: [nodeId] });
+  return found.rows[0];
 }
 
 export interface JoinToken {
@@ -130,6 +136,7 @@ export interface RenewedLease {
   /** What the node was before. */
   was: NodeRow['status'];
   boot_before: string | null;
+  slots_before: number;
   credential_s_left: number;
 }
 
@@ -150,10 +157,10 @@ export async function renewLease(
     name: 'renew_lease',
     text: `update nodes n set last_heartbeat = now(), lease_until = now() + make_interval(secs => $5), boot_id = $2, metrics = $3,
                   status = 'active', slots = $4, capabilities = $6
-             from (select node_id, status, boot_id from nodes where node_id = $1 and credential_sha256 = $7
+             from (select node_id, status, boot_id, slots from nodes where node_id = $1 and credential_sha256 = $7
                       and credential_expires_at > now() and status in ('active', 'unhealthy') for update) b
             where n.node_id = b.node_id
-            returning n.lease_until, b.status as was, b.boot_id as boot_before,
+            returning n.lease_until, b.status as was, b.boot_id as boot_before, b.slots as slots_before,
                       extract(epoch from n.credential_expires_at - now())::float8 as credential_s_left`,
     values: [
       heartbeat.node_id,

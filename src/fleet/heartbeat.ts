@@ -34,10 +34,11 @@ export async function answerHeartbeat(
   const beat = parseBeat(body);
   const renewed = await renew(nodeId, parsed.sha256, beat, context);
   const isNewBoot = renewed.boot_before !== beat.boot_id;
-  if (isNewBoot || renewed.was !== 'active') {
-    // While the broker is away, the queue is declared when it is back.
-    await context.declareNode(nodeId).catch(() => undefined);
-    await context.registry.load();
+  const isBack = isNewBoot || renewed.was !== 'active';
+  // While the broker is away, the queue is declared when it is back.
+  if (isBack) await context.declareNode(nodeId).catch(() => undefined);
+  if (isBack || renewed.slots_before !== slotsOf(beat)) {
+    await context.registry.loadNode(nodeId);
     context.onNodesChanged();
   }
   // Read before the orders are: what has arrived by now is not expected of the node any more.
@@ -112,7 +113,7 @@ function renewByCurrent(
       credential_sha256: credentialSha256,
       boot_id: beat.boot_id,
       metrics: beat.metrics,
-      slots: beat.status === 'active' ? beat.slots : 0,
+      slots: slotsOf(beat),
       capabilities: Object.fromEntries(beat.capabilities.map(({ tool, digest }) => [tool, digest])),
       lease_s: context.leaseS,
     });
@@ -132,6 +133,11 @@ function renewByCurrent(
     }
     return renewed;
   });
+}
+
+/** A node that stops takes nothing more. */
+function slotsOf({ status, slots }: Heartbeat): number {
+  return status === 'active' ? slots : 0;
 }
 
 function parseBeat(body: unknown): Heartbeat {

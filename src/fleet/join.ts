@@ -54,7 +54,7 @@ export async function joinFleet(
     request.csr === undefined || context.certify === undefined ? undefined : await context.certify(request.csr, nodeId);
   // While the broker is away, the queue is declared when it is back.
   await context.declareNode(nodeId).catch(() => undefined);
-  await context.registry.load();
+  await context.registry.loadNode(nodeId);
   context.onNodesChanged();
   const { config, version } = await currentConfig(context.database);
   return {

@@ -26,7 +26,10 @@ export interface TestFleet {
   broker: Broker;
   join(): Promise<TestNode>;
   /** One heartbeat, with what of the node's is to be different. */
-  beat(node: TestNode, over?: Partial<Pick<TestNode, 'credential' | 'bootId'>>): Promise<HeartbeatAnswer>;
+  beat(
+    node: TestNode,
+    over?: Partial<Pick<TestNode, 'credential' | 'bootId'> & Pick<Heartbeat, 'status' | 'slots'>>,
+  ): Promise<HeartbeatAnswer>;
   /** Records of a type, in the order of the log. */
   records(
     type: string,
@@ -36,10 +39,12 @@ export interface TestFleet {
 
 export interface TestFleetOptions {
   credentialLifetimeS?: number;
+  onNodesChanged?: () => void;
 }
 
 /** Begins one without nodes. */
-export async function startTestFleet({ credentialLifetimeS = 600 }: TestFleetOptions = {}): Promise<TestFleet> {
+export async function startTestFleet(options: TestFleetOptions = {}): Promise<TestFleet> {
+  const { credentialLifetimeS = 600, onNodesChanged = () => undefined } = options;
   const log = await startTestLog();
   const { database, audit, origin, vkey } = log;
   const server = new InProcessBrokerServer();
@@ -50,7 +55,7 @@ export async function startTestFleet({ credentialLifetimeS = 600 }: TestFleetOpt
     ...{ heartbeatIntervalS: 1, heartbeatMisses: 3, leaseS: 60, brokerAccess: {} },
     onCertifyFailure: () => undefined,
     isFenced: () => false,
-    onNodesChanged: () => undefined,
+    onNodesChanged,
     onLost: () => undefined,
   });
   let keys = 0;
@@ -69,8 +74,8 @@ export async function startTestFleet({ credentialLifetimeS = 600 }: TestFleetOpt
       return { nodeId, key, credential, bootId: newId<BootId>() };
     },
     beat: (node, over = {}) => {
-      const { nodeId, credential, bootId } = { ...node, ...over };
-      return fleet.heartbeat(credential, nodeId, heartbeat(bootId));
+      const { nodeId, credential, bootId, ...told } = { status: 'active' as const, slots: 1, ...node, ...over };
+      return fleet.heartbeat(credential, nodeId, heartbeat(bootId, told));
     },
     records: async (type) => {
       await log.chain();
@@ -88,9 +93,9 @@ export async function startTestFleet({ credentialLifetimeS = 600 }: TestFleetOpt
 }
 
 /** Of a node that has nothing in hand. */
-function heartbeat(bootId: string): Heartbeat {
+function heartbeat(bootId: string, { status, slots }: Pick<Heartbeat, 'status' | 'slots'>): Heartbeat {
   return {
-    ...{ boot_id: bootId, status: 'active', metrics: {}, slots: 1, capabilities: [] },
+    ...{ boot_id: bootId, status, metrics: {}, slots, capabilities: [] },
     attempts: { count: 0, sha256: createHash('sha256').digest('hex') },
     ...{ receipts_seq: -1, spooled_boots: [], config_version: 0 },
   };

@@ -1,0 +1,75 @@
+import { expect } from 'chai';
+import { afterEach, beforeEach, describe, it } from 'mocha';
+import { newId, type BootId } from '../../src/domain/ids.ts';
+import { NodeRegistry } from '../../src/fleet/registry.ts';
+import type { Database } from '../../src/platform/postgres/pool.ts';
+import { startTestFleet, type TestFleet, type TestNode } from './test-fleet.ts';
+
+describe('what an orchestrator knows of its nodes', () => {
+  let test: TestFleet;
+  let node: TestNode;
+  let changes: number;
+
+  beforeEach(async () => {
+    changes = 0;
+    test = await startTestFleet({ onNodesChanged: () => (changes += 1) });
+    node = await test.join();
+    await test.beat(node);
+  });
+
+  afterEach(() => test.drop());
+
+  const ready = (): string[] => test.fleet.registry.ready().map(({ node_id }) => node_id);
+
+  it('has a node that reported as ready for orders', () => {
+    expect(ready()).to.deep.equal([node.nodeId]);
+  });
+
+  it('has no node ready that has said that it stops, from its word on', async () => {
+    const before = changes;
+    await test.beat(node, { status: 'terminating' });
+    expect(ready()).to.deep.equal([]);
+    expect(changes).to.equal(before + 1);
+  });
+
+  it('has a node ready again that stopped and has started', async () => {
+    await test.beat(node, { status: 'terminating' });
+    await test.beat(node, { bootId: newId<BootId>() });
+    expect(ready()).to.deep.equal([node.nodeId]);
+  });
+
+  it('takes the slots of a node as they are told', async () => {
+    await test.beat(node, { slots: 7 });
+    expect(test.fleet.registry.ready()).to.have.nested.property('[0].slots', 7);
+  });
+
+  it('reads nothing again where a node says what it said before', async () => {
+    const before = changes;
+    await test.beat(node);
+    expect(changes).to.equal(before);
+  });
+
+  it('keeps what it knows of one node while it reads all of them', async () => {
+    const { database } = test.log;
+    const slow: Database = {
+      ...database,
+      query: async (statement, values) => {
+        const read = await database.query<never>(statement, values);
+        const isOfAll = typeof statement === 'object' && statement.name === 'read_nodes';
+        if (isOfAll) await database.query('select pg_sleep(0.2)');
+        return read;
+      },
+    };
+    const registry = new NodeRegistry(slow);
+    const all = registry.load();
+    await database.query('update nodes set slots = 9');
+    await Promise.all([all, registry.loadNode(node.nodeId)]);
+    expect(registry.find(node.nodeId)).to.include({ slots: 9 });
+  });
+
+  it('forgets a node that has gone', async () => {
+    await test.log.database.query(`update nodes set status = 'gone'`);
+    await test.fleet.registry.loadNode(node.nodeId);
+    expect(test.fleet.registry.find(node.nodeId)).to.equal(undefined);
+  });
+});
