@@ -13,6 +13,15 @@ alter table audit_inbox
   alter column before_prev set storage external, alter column before_seq set storage external,
   alter column before_ts set storage external, alter column after_ts set storage external;
 
+-- Deleted in the order of their age, a little at a time.
+drop index idempotency_keys_age;
+create index idempotency_keys_age on idempotency_keys (created_at);
+create index cancel_requests_node on cancel_requests (node_id);
+-- What was refused or failed is rare, and what is looked for. Times are found by checkpoints.
+create index audit_log_not_success on audit_log (outcome, seq) where outcome <> 'success';
+drop index audit_log_at;
+create index checkpoints_at on checkpoints (at);
+
 drop function insert_tasks;
 drop function issue_manifests;
 drop function insert_results;
@@ -168,7 +177,7 @@ begin
   select array_agg(d.task_id) as tasks, array_agg(d.attempt) as attempts,
          array_agg((extract(epoch from d.wake_at) * 1000)::bigint - t.priority * p_priority_ms) as ranks
     into due
-    from (select q.task_id, q.attempt, q.wake_at from queue q where q.wake_at <= clock_timestamp()
+    from (select q.task_id, q.attempt, q.wake_at from queue q where q.wake_at <= now()
            order by q.wake_at limit p_limit for update skip locked) d
     join tasks t on t.task_id = d.task_id;
   n := coalesce(cardinality(due.tasks), 0);
@@ -188,7 +197,8 @@ begin
     select m.node_id, m.open::bigint as n from manifests m where m.open > 0 and m.expires_at > now()
     union all
     select m.node_id, count(*) from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
-      join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti
+      cross join lateral (select w.state from queue w where w.task_id = o.task_id and w.attempt = o.attempt and w.manifest = m.jti
+                           offset 0) q
      where m.open > 0 and m.expires_at <= now() and q.state in ('dispatched', 'running') group by m.node_id
   ) f group by f.node_id;
 end $$;

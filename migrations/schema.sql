@@ -433,13 +433,17 @@ CREATE UNIQUE INDEX audit_head_single ON public.audit_head USING btree ((true));
 
 CREATE INDEX audit_log_actor ON public.audit_log USING btree (actor, seq);
 
-CREATE INDEX audit_log_at ON public.audit_log USING brin (at);
+CREATE INDEX audit_log_not_success ON public.audit_log USING btree (outcome, seq) WHERE (outcome <> 'success'::text);
 
 CREATE INDEX audit_log_target ON public.audit_log USING btree (target, seq) WHERE (target IS NOT NULL);
 
 CREATE INDEX audit_log_type ON public.audit_log USING btree (type, seq);
 
-CREATE INDEX idempotency_keys_age ON public.idempotency_keys USING brin (created_at);
+CREATE INDEX cancel_requests_node ON public.cancel_requests USING btree (node_id);
+
+CREATE INDEX checkpoints_at ON public.checkpoints USING btree (at);
+
+CREATE INDEX idempotency_keys_age ON public.idempotency_keys USING btree (created_at);
 
 CREATE UNIQUE INDEX leader_single ON public.leader USING btree ((true));
 
@@ -505,7 +509,8 @@ begin
     select m.node_id, m.open::bigint as n from manifests m where m.open > 0 and m.expires_at > now()
     union all
     select m.node_id, count(*) from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
-      join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti
+      cross join lateral (select w.state from queue w where w.task_id = o.task_id and w.attempt = o.attempt and w.manifest = m.jti
+                           offset 0) q
      where m.open > 0 and m.expires_at <= now() and q.state in ('dispatched', 'running') group by m.node_id
   ) f group by f.node_id;
 end $function$;
@@ -800,7 +805,7 @@ begin
   select array_agg(d.task_id) as tasks, array_agg(d.attempt) as attempts,
          array_agg((extract(epoch from d.wake_at) * 1000)::bigint - t.priority * p_priority_ms) as ranks
     into due
-    from (select q.task_id, q.attempt, q.wake_at from queue q where q.wake_at <= clock_timestamp()
+    from (select q.task_id, q.attempt, q.wake_at from queue q where q.wake_at <= now()
            order by q.wake_at limit p_limit for update skip locked) d
     join tasks t on t.task_id = d.task_id;
   n := coalesce(cardinality(due.tasks), 0);

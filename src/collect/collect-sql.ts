@@ -83,7 +83,7 @@ export interface OutstandingOrder {
 
 const outstanding = `select q.task_id, q.attempt, q.state, m.node_id, m.jti as manifest, m.issued_at, m.expires_at
    from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
-   join queue q on q.task_id = o.task_id and q.attempt = o.attempt and q.manifest = m.jti`;
+   cross join lateral (select * from queue w where w.task_id = o.task_id and w.attempt = o.attempt and w.manifest = m.jti offset 0) q`;
 
 /** Orders that a node should have in hand, oldest manifest first. */
 export async function readOrdersOfNode(db: Queryable, nodeId: string): Promise<OutstandingOrder[]> {
@@ -151,9 +151,17 @@ export interface StoredBoot {
 export async function readBoots(db: Queryable, nodeId: string): Promise<StoredBoot[]> {
   const found = await db.query<StoredBoot>({
     name: 'read_boots',
-    text: `select boot_id, max(seq) as last_seq, (array_agg(previous_boot) filter (where seq = 0))[1] as previous_boot,
-                  max(previous_seq) as previous_seq
-             from receipts where node_id = $1 group by boot_id order by min(received_at) desc, boot_id desc`,
+    text: `with recursive b as (
+             (select boot_id, seq, previous_boot, previous_seq, received_at from receipts where node_id = $1
+               order by boot_id, seq limit 1)
+             union all
+             select n.* from b cross join lateral (
+               select r.boot_id, r.seq, r.previous_boot, r.previous_seq, r.received_at from receipts r
+                where r.node_id = $1 and r.boot_id > b.boot_id order by r.boot_id, r.seq limit 1) n)
+           select b.boot_id, l.seq as last_seq, b.previous_boot, b.previous_seq
+             from b cross join lateral (select r.seq from receipts r where r.node_id = $1 and r.boot_id = b.boot_id
+                                         order by r.seq desc limit 1) l
+            order by b.received_at desc, b.boot_id desc`,
     values: [nodeId],
   });
   return found.rows;

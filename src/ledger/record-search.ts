@@ -32,6 +32,9 @@ interface Row {
 
 const columns = 'l.line, l.leaf';
 
+/** The clock of the database may be set; checkpoints tell the time of records within this. */
+const clockDrift = `interval '1 minute'`;
+
 /** Records below a sequence number, newest first. Without a name: planned for its own filters. */
 export async function searchRecords(
   db: Queryable,
@@ -46,8 +49,9 @@ export async function searchRecords(
     const wanted = filters[column];
     if (wanted !== undefined) conditions.push(`l.${column} = ${bind(wanted)}`);
   }
-  if (filters.from !== undefined) conditions.push(`l.at >= ${bind(filters.from)}`);
-  if (filters.to !== undefined) conditions.push(`l.at < ${bind(filters.to)}`);
+  if (filters.outcome !== undefined && filters.outcome !== 'success') conditions.push(`l.outcome <> 'success'`);
+  if (filters.from !== undefined) conditions.push(...since(bind(filters.from)));
+  if (filters.to !== undefined) conditions.push(...until(bind(filters.to)));
   if (before !== null) conditions.push(`l.seq < ${bind(before)}`);
   const where = conditions.join(' and ');
   const newest = `order by l.seq desc limit ${bind(limit)}`;
@@ -57,10 +61,22 @@ export async function searchRecords(
   const target = bind(filters.target);
   const ids = bind(filters.ids ?? []);
   const text = `select ${columns} from (
-      select l.seq from audit_log l where ${where} and l.target = ${target}
+      (select l.seq from audit_log l where ${where} and l.target = ${target} ${newest})
       union select l.seq from audit_log l where ${where} and l.id = any (${ids}::uuid[])
     ) s join audit_log l on l.seq = s.seq ${newest}`;
   return found(await db.query<Row>({ text, values }));
+}
+
+/** A checkpoint tells of all records that were chained before it. */
+function since(from: string): string[] {
+  const covered = `select c.size from checkpoints c where c.at < ${from}::timestamptz - ${clockDrift} order by c.at desc limit 1`;
+  return [`l.at >= ${from}`, `l.seq >= coalesce((${covered}), 0)`];
+}
+
+/** The second checkpoint after a time was begun after it, however long the first was being signed. */
+function until(to: string): string[] {
+  const begun = `select c.size from checkpoints c where c.at > ${to}::timestamptz + ${clockDrift} order by c.at offset 1 limit 1`;
+  return [`l.at < ${to}`, `l.seq < coalesce((${begun}), ${Number.MAX_SAFE_INTEGER.toString()})`];
 }
 
 /** One record; undefined where the log has not come so far. */

@@ -57,8 +57,8 @@ export async function readNodeLoads(db: Queryable): Promise<NodeLoad[]> {
     name: 'read_node_loads',
     text: `select n.node_id, n.status, n.lease_until > now() as is_leased, n.slots, n.labels, n.capabilities,
                   coalesce(m.in_hand, 0)::integer as in_hand
-             from nodes n left join (select node_id, sum(open) as in_hand from manifests where open > 0 group by node_id) m
-               on m.node_id = n.node_id
+             from nodes n cross join lateral (
+               select sum(open) as in_hand from manifests where node_id = n.node_id and open > 0) m
             where n.status <> 'gone' order by n.node_id`,
     values: [],
   });

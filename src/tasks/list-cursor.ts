@@ -52,16 +52,12 @@ export function pageOf<Item>(
   limit: number,
   positionOf: (item: Item) => string | number,
 ): Page<Item> {
-  return continuedPage(list, items.slice(0, limit), items.length > limit, positionOf);
+  const shown = items.slice(0, limit);
+  const last = shown.at(-1);
+  return continuedPage(list, shown, items.length > limit && last !== undefined ? positionOf(last) : null);
 }
 
-/** A page that is cut already. */
-export function continuedPage<Item>(
-  list: string,
-  items: Item[],
-  isMore: boolean,
-  positionOf: (item: Item) => string | number,
-): Page<Item> {
-  const last = items.at(-1);
-  return { items, next_cursor: isMore && last !== undefined ? writeCursor(list, positionOf(last)) : null };
+/** A page that is cut already, and the position at which the list goes on; null at its end. */
+export function continuedPage<Item>(list: string, items: Item[], next: string | number | null): Page<Item> {
+  return { items, next_cursor: next === null ? null : writeCursor(list, next) };
 }

@@ -89,30 +89,57 @@ export interface TaskFilters {
 /** Payloads of one page have so many bytes, but for its last task: a page is answered as a whole. */
 const pageMaxBytes = 4 * 1024 * 1024;
 
+// `offset 0` keeps what is beside it from being looked through for each row inside of it, instead of the other way round.
+
+/** Tasks that one page looks at, those that its filters pass over too: however rare what is asked for, an answer does not take long. */
+const lookedAtMax = 20_000;
+
 /**
- * Tasks below an id, newest first: at most `limit`, and fewer where their payloads are large. Without a name, so that each list is
- * planned for its own filters and for the tables as they are now.
+ * Tasks below an id, newest first: at most `limit`, and fewer where their payloads are large or where enough were looked at. `next` is the
+ * id below which the list goes on; null at its end. Without a name, so that each list is planned for its own filters and for the tables
+ * as they are now.
  */
 export async function listTaskRows(
   db: Queryable,
   filters: TaskFilters,
   before: string | null,
   limit: number,
-): Promise<{ rows: TaskViewRow[]; isMore: boolean }> {
+): Promise<{ rows: TaskViewRow[]; next: string | null }> {
   const values: unknown[] = [];
   const bind = (value: unknown): string => `$${values.push(value).toString()}`;
-  const conditions = conditionsOf(filters, before, bind);
-  const text = `select ${columns}, t.found from (
-      select p.*, count(*) over () as found,
-             sum(length(p.payload)) over (order by p.task_id desc rows unbounded preceding) - length(p.payload) as bytes_before
-        from (select t.* from tasks t where ${conditions.join(' and ')} order by t.task_id desc limit ${bind(limit + 1)}) p
-    ) t ${joins} where t.bytes_before < ${pageMaxBytes.toString()} order by t.task_id desc`;
-  const { rows: found } = await db.query<TaskViewRow & { found: number }>({ text, values });
-  const rows = found.slice(0, limit);
-  return { rows, isMore: rows.length < (found[0]?.found ?? 0) };
+  const candidates = candidatesOf(filters, before, bind);
+  const conditions = conditionsOf(filters, bind);
+  const text = `with page as (
+      select t.* from (${candidates} limit ${lookedAtMax.toString()}) c
+       cross join lateral (select * from tasks w where w.task_id = c.task_id offset 0) t
+       where ${conditions.join(' and ')} order by c.task_id desc limit ${bind(limit + 1)}
+    ), sized as (
+      select p.*, sum(length(p.payload)) over (order by p.task_id desc rows unbounded preceding) - length(p.payload) as bytes_before
+        from page p
+    ), counted as (
+      select count(*) as found, case when count(*) <= ${bind(limit)} then
+          (${candidates} offset ${(lookedAtMax - 1).toString()} limit 1) end as looked_to from page
+    )
+    select ${columns}, c.found, c.looked_to from counted c
+      left join (sized t ${joins}) on t.bytes_before < ${pageMaxBytes.toString()} order by t.task_id desc`;
+  const { rows: found } = await db.query<ListedRow>({ text, values });
+  const rows = found.filter((row): row is ListedTask => row.task_id !== null).slice(0, limit);
+  const [{ found: count, looked_to: lookedTo } = { found: 0, looked_to: null }] = found;
+  return { rows, next: rows.length < count ? (rows.at(-1)?.task_id ?? null) : lookedTo };
 }
 
-function conditionsOf(filters: TaskFilters, before: string | null, bind: (value: unknown) => string): string[] {
+interface PageFigures {
+  /** Of the page and the one task after it. */
+  found: number;
+  /** The last task that was looked at, where that ended the page. */
+  looked_to: string | null;
+}
+
+type ListedTask = TaskViewRow & PageFigures;
+/** A page that has no task has one row that says so. */
+type ListedRow = ListedTask | (PageFigures & { task_id: null });
+
+function conditionsOf(filters: TaskFilters, bind: (value: unknown) => string): string[] {
   const conditions = ['true'];
   for (const column of ['source', 'tool', 'action', 'requested_by'] as const) {
     const wanted = filters[column];
@@ -120,15 +147,8 @@ function conditionsOf(filters: TaskFilters, before: string | null, bind: (value:
   }
   if (filters.tag !== undefined) conditions.push(`t.tags @> ${bind(JSON.stringify([filters.tag]))}::jsonb`);
   if (filters.labels !== undefined) conditions.push(`t.labels @> ${bind(JSON.stringify(filters.labels))}::jsonb`);
-  if (before !== null) conditions.push(`t.task_id < ${bind(before)}`);
-  const { created_from: from, created_to: to } = filters;
-  if (from !== undefined) {
-    conditions.push(`t.created_at >= ${bind(from)}`, `t.task_id >= ${bind(uuidAt(from.getTime() - idDriftMs))}`);
-  }
-  if (to !== undefined) {
-    conditions.push(`t.created_at < ${bind(to)}`, `t.task_id < ${bind(uuidAt(to.getTime() + idDriftMs))}`);
-  }
-  if (filters.state !== undefined) conditions.push(stateCondition(filters.state, before, bind));
+  if (filters.created_from !== undefined) conditions.push(`t.created_at >= ${bind(filters.created_from)}`);
+  if (filters.created_to !== undefined) conditions.push(`t.created_at < ${bind(filters.created_to)}`);
   return conditions;
 }
 
@@ -141,25 +161,31 @@ function uuidAt(ms: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
 }
 
+/** Ids of the tasks in question, newest first: those of a state, a range of time, and below an id. */
+function candidatesOf(filters: TaskFilters, before: string | null, bind: (value: unknown) => string): string {
+  const { state, created_from: from, created_to: to } = filters;
+  const conditions = ['true'];
+  if (before !== null) conditions.push(`x.task_id < ${bind(before)}`);
+  if (from !== undefined) conditions.push(`x.task_id >= ${bind(uuidAt(from.getTime() - idDriftMs))}`);
+  if (to !== undefined) conditions.push(`x.task_id < ${bind(uuidAt(to.getTime() + idDriftMs))}`);
+  const source = state === undefined ? 'tasks x where' : ofState(state, bind);
+  return `select x.task_id from ${source} ${conditions.join(' and ')} order by x.task_id desc`;
+}
+
 /**
  * Each state is found by the table and the index that know it: what is out with nodes by open manifests, what ended without
  * success by its partial index. Success is final, so one such result is enough.
  */
-function stateCondition(state: TaskState, before: string | null, bind: (value: unknown) => string): string {
-  const bound = (column: string): string => (before === null ? '' : ` and ${column} < ${bind(before)}`);
-  if (state === 'waiting') {
-    return `t.task_id in (select q.task_id from queue q where q.wake_at is not null${bound('q.task_id')})`;
-  }
-  if (state === 'queued') return `exists (select from queue q where q.task_id = t.task_id and q.state = 'queued')`;
+function ofState(state: TaskState, bind: (value: unknown) => string): string {
+  if (state === 'waiting') return 'queue x where x.wake_at is not null and';
+  if (state === 'queued') return `queue x where x.state = 'queued' and`;
   if (!isEndState(state)) {
-    return `t.task_id in (select q.task_id from manifests m cross join lateral unnest(m.task_ids) o (task_id)
-              join queue q on q.task_id = o.task_id and q.manifest = m.jti
-             where m.open > 0 and q.state = ${bind(state)}${bound('q.task_id')})`;
+    return `manifests m cross join lateral unnest(m.task_ids) o (task_id)
+      cross join lateral (select * from queue w where w.task_id = o.task_id and w.manifest = m.jti offset 0) x
+      where m.open > 0 and x.state = ${bind(state)} and`;
   }
-  if (state === 'succeeded') {
-    return `exists (select from results r where r.task_id = t.task_id and r.state = 'succeeded')`;
-  }
-  return `t.task_id in (select r.task_id from results r where r.state = ${bind(state)} and r.state <> 'succeeded'${bound('r.task_id')}
-             and not exists (select from queue q where q.task_id = r.task_id)
-             and not exists (select from results l where l.task_id = r.task_id and l.attempt > r.attempt and l.state is not null))`;
+  if (state === 'succeeded') return `results x where x.state = 'succeeded' and`;
+  return `results x where x.state = ${bind(state)} and x.state <> 'succeeded'
+      and not exists (select from queue q where q.task_id = x.task_id)
+      and not exists (select from results l where l.task_id = x.task_id and l.attempt > x.attempt and l.state is not null) and`;
 }

@@ -27,8 +27,8 @@ export async function listTasks(
   limit: number,
 ): Promise<Page<Task>> {
   const before = readCursor('tasks', cursor, isUuid);
-  const { rows, isMore } = await listTaskRows(db, filters, before, limit);
-  return continuedPage('tasks', rows.map(taskOf), isMore, ({ task_id }) => task_id);
+  const { rows, next } = await listTaskRows(db, filters, before, limit);
+  return continuedPage('tasks', rows.map(taskOf), next);
 }
 
 /** A task that failed for good, and how its last attempt ended. */
@@ -40,10 +40,10 @@ export interface DeadLetter {
 /** A page of failed tasks, newest first, each with its last error. */
 export async function deadLetters(db: Queryable, cursor: string | undefined, limit: number): Promise<Page<DeadLetter>> {
   const before = readCursor('dead_letters', cursor, isUuid);
-  const { rows, isMore } = await listTaskRows(db, { state: 'failed' }, before, limit);
+  const { rows, next } = await listTaskRows(db, { state: 'failed' }, before, limit);
   const errors = await readErrors(db, rows);
   const items = rows.map((row) => ({ task: taskOf(row), error: errors.get(row.task_id) ?? null }));
-  return continuedPage('dead_letters', items, isMore, ({ task }) => task.task_id);
+  return continuedPage('dead_letters', items, next);
 }
 
 async function readErrors(db: Queryable, rows: readonly TaskViewRow[]): Promise<Map<string, DeadLetter['error']>> {

@@ -153,7 +153,7 @@ export async function deleteOldKeys(db: Queryable, limit: number): Promise<numbe
   const deleted = await db.query({
     name: 'delete_old_idempotency_keys',
     text: `delete from idempotency_keys where ctid = any (array(
-             select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit $1))`,
+             select ctid from idempotency_keys where created_at < now() - interval '24 hours' order by created_at limit $1))`,
     values: [limit],
   });
   return deleted.rowCount;

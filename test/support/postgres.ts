@@ -12,6 +12,8 @@ import { makeScratchFolder, scratchParent } from './scratch.ts';
 export interface TestDatabase {
   /** As the owner of the database, who may change its tables: for a pool of the test's own. */
   url: string;
+  /** As the superuser of the server, who may do more than any part of Writ: for looking into it. */
+  superuserUrl: string;
   /** As the service, with the rights that Writ has when it runs. In an empty database as its owner. */
   database: Database;
   /** Closes `database` and removes all of it, whoever is still connected. */
@@ -38,10 +40,11 @@ export async function createTestDatabase({ empty = false }: TestDatabaseOptions 
   if (!empty) await (template ??= makeTemplate(postgres));
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await administer(postgres, `create database ${name} owner writ template ${empty ? 'template0' : TEMPLATE}`);
-  const url = urlOf(postgres, name);
+  const url = urlOf(postgres.url, name);
   const database = createPool({ url, max: 5, ...(empty ? {} : { role: 'writ_service' }) });
   return {
     url,
+    superuserUrl: urlOf(postgres.adminUrl, name),
     database,
     drop: async () => {
       await database.close();
@@ -89,11 +92,11 @@ function isAlive(pid: number): boolean {
 
 async function makeTemplate(postgres: EmbeddedPostgres): Promise<void> {
   await administer(postgres, `create database ${TEMPLATE} owner writ template template0`);
-  await migrate({ url: urlOf(postgres, TEMPLATE), directory: MIGRATIONS });
+  await migrate({ url: urlOf(postgres.url, TEMPLATE), directory: MIGRATIONS });
 }
 
-function urlOf(postgres: EmbeddedPostgres, database: string): string {
-  const url = new URL(postgres.url);
+function urlOf(server: string, database: string): string {
+  const url = new URL(server);
   url.pathname = `/${database}`;
   return url.href;
 }

@@ -71,6 +71,11 @@ export interface PoolOptions {
 
 /** A lost network is noticed by the client this long after the server should have given up by itself. */
 const UNANSWERED_MARGIN_MS = 5_000;
+/**
+ * Ways of reading that the service never means: its tables are planned for while they are empty, and the plan is kept. Every row it wants is
+ * found by an index, in the order of that index.
+ */
+const UNMEANT_PLANS = ['seqscan', 'bitmapscan', 'hashjoin', 'mergejoin', 'material'];
 const ROLE_PATTERN = /^[a-z_][a-z0-9_]{0,62}$/;
 const LOST_CONNECTION = 'database_unavailable';
 
@@ -147,8 +152,19 @@ function clientConfig(options: PoolOptions): pg.PoolConfig {
     idleTimeoutMillis: 60_000,
     keepAlive: true,
     types: typeParsers,
-    ...(options.role === undefined ? {} : { options: `-c role=${options.role}` }),
+    ...(options.role === undefined ? {} : { options: serviceOptions(options.role) }),
   };
+}
+
+/** What a connection begins with, in the form of `PGOPTIONS`. Statements are short: none is worth compiling, or several processes. */
+function serviceOptions(role: string): string {
+  const settings = [
+    `role=${role}`,
+    'jit=off',
+    'max_parallel_workers_per_gather=0',
+    ...UNMEANT_PLANS.map((plan) => `enable_${plan}=off`),
+  ];
+  return settings.map((setting) => `-c ${setting}`).join(' ');
 }
 
 function queryConfig(statement: string | Statement, values: readonly unknown[] | undefined): pg.QueryConfig {
