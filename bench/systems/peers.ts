@@ -86,8 +86,11 @@ export interface Peer {
   worker: Helper;
   load: { size: number; atOnce: number };
   cpuMs(): Promise<Record<string, number>>;
-  /** Takes away what was deleted, as autovacuum does in time; `counts` also counts what is in the tables now, for query plans. */
-  vacuum(how: { counts: boolean }): Promise<void>;
+  /**
+   * Takes away what was deleted, as autovacuum does in time, and counts what is in the tables now, for query plans. Not while they are empty:
+   * plans that walk the whole table come out, and are kept when it fills up.
+   */
+  vacuum(): Promise<void>;
   /** Whether jobs are left that are not ended, committed. */
   isBusy(): Promise<boolean>;
 }
@@ -126,8 +129,8 @@ export class Peers {
     return {
       ...{ title, producer, worker, load },
       cpuMs: () => cpuMs(processes),
-      vacuum: async ({ counts }) => {
-        await database?.query(counts ? 'vacuum analyze' : 'vacuum');
+      vacuum: async () => {
+        await database?.query('vacuum analyze');
       },
       isBusy: async () => database !== undefined && busy !== undefined && (await database.query(busy)).rowCount > 0,
     };
