@@ -18,7 +18,7 @@ drop index idempotency_keys_age;
 create index idempotency_keys_age on idempotency_keys (created_at);
 create index cancel_requests_node on cancel_requests (node_id);
 -- What was refused or failed is rare, and what is looked for. Times are found by checkpoints.
-create index audit_log_not_success on audit_log (outcome, seq) where outcome <> 'success';
+create index audit_log_exceptions on audit_log (outcome, seq) where outcome in ('deny', 'failure', 'error');
 drop index audit_log_at;
 create index checkpoints_at on checkpoints (at);
 

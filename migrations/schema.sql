@@ -433,7 +433,7 @@ CREATE UNIQUE INDEX audit_head_single ON public.audit_head USING btree ((true));
 
 CREATE INDEX audit_log_actor ON public.audit_log USING btree (actor, seq);
 
-CREATE INDEX audit_log_not_success ON public.audit_log USING btree (outcome, seq) WHERE (outcome <> 'success'::text);
+CREATE INDEX audit_log_exceptions ON public.audit_log USING btree (outcome, seq) WHERE (outcome = ANY (ARRAY['deny'::text, 'failure'::text, 'error'::text]));
 
 CREATE INDEX audit_log_target ON public.audit_log USING btree (target, seq) WHERE (target IS NOT NULL);
 

@@ -2,12 +2,18 @@
 
 import type { ReadyTask } from '../tasks/ready-task.ts';
 import { Ring } from './ring.ts';
-import { beforeAll, Window, type WindowKey } from './window.ts';
+import { beforeAll, Window, type FoundRows, type WindowKey } from './window.ts';
 
-/** Tasks held in memory over all windows, about. */
-const heldMax = 20_000;
-const windowMax = 4_000;
-const windowMin = 64;
+export interface SchedulerSizes {
+  /** Tasks held in memory over all windows, about. */
+  held: number;
+  /** Rows that one read gives at most. */
+  page: number;
+  /** Tasks that each window may hold, however many windows there are. */
+  windowMin: number;
+}
+
+const defaultSizes: SchedulerSizes = { held: 20_000, page: 4000, windowMin: 64 };
 /** Beyond so many windows, empty ones are let go. */
 const idleWindowsMax = 256;
 /** Windows that one `resync` reads again; the next goes on from there. */
@@ -34,6 +40,7 @@ type SourceQueue = Map<number, Window>;
  */
 export class TaskScheduler {
   readonly #read: ReadWindow;
+  readonly #sizes: SchedulerSizes;
   readonly #principals = new Ring<Ring<SourceQueue>>();
   #windows: Window[] = [];
   /** Attempt under which each known task was last offered. */
@@ -46,8 +53,9 @@ export class TaskScheduler {
   #resyncAt = 0;
   #lastRead: Promise<unknown> = Promise.resolve();
 
-  constructor(read: ReadWindow) {
+  constructor(read: ReadWindow, sizes: SchedulerSizes = defaultSizes) {
     this.#read = read;
+    this.#sizes = sizes;
   }
 
   /** Tasks that could be handed out without a read. */
@@ -112,22 +120,21 @@ export class TaskScheduler {
 
   /** Reads on where a window runs low. True where something was read. */
   async refill(): Promise<boolean> {
-    const max = this.#windowMax();
-    const low = this.#windows.filter((window) => !window.complete && window.heap.size < max / 4);
+    const low = this.#windows.filter((window) => !window.complete && window.heap.size < this.#page() / 4);
     let isFilled = false;
-    for (const window of low) {
-      const tasks = await this.#readInto(window, window.high, max);
-      isFilled ||= tasks.length > 0;
-    }
+    for (const window of low) isFilled = (await this.#inTurn(() => this.#readOn(window))) || isFilled;
     return isFilled;
   }
 
-  /** Reads the beginning of windows again, some at a time: finds what other processes have queued below their high keys. */
+  /**
+   * Reads the beginning of windows again, some at a time: finds what other processes have queued below their high keys. What lies deeper is at the
+   * beginning before it is its turn.
+   */
   async resync(): Promise<void> {
     const first = this.#resyncAt < this.#windows.length ? this.#resyncAt : 0;
     const some = this.#windows.slice(first, first + resyncMax);
     this.#resyncAt = first + some.length;
-    for (const window of some) await this.#readInto(window, beforeAll, this.#windowMax());
+    for (const window of some) await this.#inTurn(() => this.#readAgain(window));
     if (this.#windows.length > idleWindowsMax) this.#prune();
   }
 
@@ -139,22 +146,36 @@ export class TaskScheduler {
   }
 
   /** One read after the other: what was dispatched while one is under way is remembered until its end, and no longer. */
-  #readInto(window: Window, after: WindowKey, limit: number): Promise<ReadyTask[]> {
-    const read = this.#lastRead.then(() => this.#readAlone(window, after, limit));
-    this.#lastRead = read.catch(() => undefined);
-    return read;
+  #inTurn(read: () => Promise<boolean>): Promise<boolean> {
+    const reading = this.#lastRead.then(read);
+    this.#lastRead = reading.catch(() => undefined);
+    return reading;
   }
 
-  async #readAlone(window: Window, after: WindowKey, limit: number): Promise<ReadyTask[]> {
+  #readOn(window: Window): Promise<boolean> {
+    return this.#readInto(window, window.high, (...found) => {
+      window.extend(...found);
+    });
+  }
+
+  #readAgain(window: Window): Promise<boolean> {
+    return this.#readInto(window, beforeAll, (...found) => {
+      window.refresh(...found);
+    });
+  }
+
+  /** True where something was found that was not known. */
+  async #readInto(window: Window, after: WindowKey, take: (...found: FoundRows) => void): Promise<boolean> {
     this.#reading = true;
     try {
+      const limit = this.#page();
       const rows = await this.#read(window, after, limit);
       // Nothing is handed out of a window that was let go of meanwhile: what it would hold must not become known.
-      if (this.#queueOf(window).get(window.requirement) !== window) return [];
+      if (this.#queueOf(window).get(window.requirement) !== window) return false;
       const fresh = rows.filter((task) => !this.#isKnown(task));
-      window.extend(fresh, rows.at(-1), rows.length < limit);
+      take(fresh, rows.at(-1), rows.length < limit);
       for (const task of fresh) this.#hold(task);
-      return fresh;
+      return fresh.length > 0;
     } finally {
       this.#reading = false;
       const missed = this.#offeredWhileReading.filter((task) => !this.#isKnown(task));
@@ -197,7 +218,11 @@ export class TaskScheduler {
   }
 
   #windowMax(): number {
-    return Math.max(windowMin, Math.min(windowMax, Math.floor(heldMax / Math.max(1, this.#windows.length))));
+    return Math.max(this.#sizes.windowMin, Math.floor(this.#sizes.held / Math.max(1, this.#windows.length)));
+  }
+
+  #page(): number {
+    return Math.min(this.#sizes.page, this.#windowMax());
   }
 
   #window(requirement: number, principal: string, source: string): Window {

@@ -13,9 +13,13 @@ const firstId = '00000000-0000-0000-0000-000000000000';
 /** Before any row. */
 export const beforeAll: WindowKey = { rank: Number.MIN_SAFE_INTEGER, task_id: firstId };
 
+/** What a read gave: the rows that were not known, the key of the last row, and whether there were no more. */
+export type FoundRows = [fresh: readonly ReadyTask[], last: WindowKey | undefined, reachesEnd: boolean];
+
 /**
  * Invariant: every queued row of the window whose key is at most `high` is here or has been handed out; beyond `high` rows are
- * only in the database, unless the window is `complete`, when there are none.
+ * only in the database, unless the window is `complete`, when there are none. What other processes queue is an exception until the window
+ * is read again.
  */
 export class Window {
   readonly requirement: number;
@@ -48,15 +52,24 @@ export class Window {
     return true;
   }
 
-  /**
-   * Takes what a read gave: `fresh` of the rows up to `last`, which began at most at `high`; `reachesEnd` where there were no
-   * more rows than these.
-   */
-  extend(fresh: readonly ReadyTask[], last: WindowKey | undefined, reachesEnd: boolean): void {
+  /** Takes what lies beyond `high`. */
+  extend(...[fresh, last, reachesEnd]: FoundRows): void {
     for (const task of fresh) this.heap.push(task);
-    if (last !== undefined && (this.complete || goesBefore(this.high, last))) {
-      this.high = { rank: last.rank, task_id: last.task_id };
-    }
+    if (last !== undefined) this.#reach(last);
     this.complete = reachesEnd;
+  }
+
+  /** Takes what lies at the beginning; where that is not all, what is deeper stays as it was. */
+  refresh(...[fresh, last, reachesEnd]: FoundRows): void {
+    for (const task of fresh) this.heap.push(task);
+    const isDeeper = last !== undefined && this.#reach(last);
+    if (reachesEnd || isDeeper) this.complete = reachesEnd;
+  }
+
+  /** True where the key lies beyond `high`, which it then is. */
+  #reach({ rank, task_id }: WindowKey): boolean {
+    if (!goesBefore(this.high, { rank, task_id })) return false;
+    this.high = { rank, task_id };
+    return true;
   }
 }

@@ -56,7 +56,7 @@ export function eventsOf(
   previousSeq: number,
   isWanted: (type: EventType) => boolean,
 ): ProjectedEvent[] {
-  const drafts = draftsOf(record).filter(({ type }) => isWanted(type));
+  const drafts = draftsOf(record, isWanted);
   if (drafts.length === 0) return [];
   const { reason, request_id, seq } = record;
   // What the events of a record have in common is written once: a record tells of up to 500 tasks.
@@ -65,17 +65,21 @@ export function eventsOf(
   const place = `"audit_seq":${seq.toString()},"previous_audit_seq":${previousSeq.toString()},"index":`;
   const rest = membersOf({ reason, request_id });
   const attributes = new Map<object | undefined, string>();
+  const ids = idsOf(record.log, seq);
   return drafts.map((draft, index) => {
-    const { type: event_type, target = null, status = record.outcome } = draft;
-    const event_id = eventId(record.log, seq, index);
+    const { type: event_type, target, status = record.outcome } = draft;
+    const event_id = ids + index.toString(16).padStart(4, '0');
     let own = attributes.get(draft.attributes);
     if (own === undefined) {
       own = rest + membersOf(draft.attributes ?? {});
       attributes.set(draft.attributes, own);
     }
     const at = `${place}${index.toString()},"count":${drafts.length.toString()}`;
+    // A text alone is written in a tenth of the time of an object.
+    const aim =
+      target === undefined ? 'null' : `{"kind":${JSON.stringify(target.kind)},"id":${JSON.stringify(target.id)}}`;
     const json =
-      `{"event_id":"${event_id}","event_type":"${event_type}",${common}${JSON.stringify(target)},` +
+      `{"event_id":"${event_id}","event_type":"${event_type}",${common}${aim},` +
       `"status":${JSON.stringify(status)},"attributes":{${at}${own}}}`;
     return { event_id, event_type, audit_seq: seq, json };
   });
@@ -87,12 +91,13 @@ function membersOf(object: object): string {
   return json === '{}' ? '' : `,${json.slice(1, -1)}`;
 }
 
-function draftsOf(record: AuditRecord): Draft[] {
+function draftsOf(record: AuditRecord, isWanted: (type: EventType) => boolean): Draft[] {
   const { target } = record;
   const data = (record.data ?? {}) as Record<string, unknown>;
-  if (record.type === 'receipt.accept') return acceptedDrafts(record, data);
+  if (record.type === 'receipt.accept') return acceptedDrafts(record, data).filter(({ type }) => isWanted(type));
   const isDenied = record.type === 'task.submit' && record.outcome === 'deny';
   const type = isDenied ? 'auth.denied' : (typesOfRecords[record.type] ?? 'audit.recorded');
+  if (!isWanted(type)) return [];
   const attributes = attributesOf(record, data);
   if (target !== undefined && 'ids' in target && target.ids.length > 0) {
     return target.ids.map((id) => ({ type, target: { kind: target.kind, id }, attributes }));
@@ -135,9 +140,12 @@ function attributesOf(record: AuditRecord, data: Record<string, unknown>): Recor
   }
 }
 
-/** UUIDv8 (RFC 9562 §5.8) over SHA-256 of origin, seq and index, one a line. */
-function eventId(origin: string, seq: number, index: number): string {
-  const hex = sha256Hex(`${origin}\n${seq.toString()}\n${index.toString()}\n`);
+/**
+ * The ids of a record's events but for their last four digits, which are the event's index: UUIDv8 (RFC 9562 §5.8) over SHA-256 of origin and
+ * seq, one a line. A record has 500 events at most.
+ */
+function idsOf(origin: string, seq: number): string {
+  const hex = sha256Hex(`${origin}\n${seq.toString()}\n`);
   const variant = ((parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 28)}`;
 }

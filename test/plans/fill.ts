@@ -209,7 +209,7 @@ function logTexts(load: Load, before: Load | undefined): string[] {
      select n, ${idSql('record', 'n')}, ${createdAt(`n * ${perManifest / recordsPerManifest}`)},
             case when n % 4001 = 0 then 'token.create' when ${position} < 2 then 'task.submit' when ${position} = 2 then 'manifest.issue'
                  else 'receipt.accept' end,
-            case when n % 1009 = 0 then 'deny' else 'success' end,
+            case when n % 1009 = 0 then 'deny' when ${position} < 2 then 'allow' else 'success' end,
             case when ${position} < 2 then ${principalOf('n')} when ${position} = 2 then 'writ' else ${node}::text end,
             case when ${position} >= 2 then ${node}::text when n % 500 = 0 then ${idSql('task', 'n')}::text end, ${hash('n')},
             convert_to('{"v":1,"seq":' || n || ',"data":{"text":"' || repeat('x', 400) || '"}}', 'UTF8')

@@ -148,7 +148,7 @@ export const ledgerStatements: readonly HotStatement[] = [
   search('of a type', (load) => ({ type: load.isKnown ? 'task.submit' : 'none' })),
   search('of a rare type', (load) => ({ type: load.isKnown ? 'token.create' : 'none' })),
   search('of an actor', (load) => ({ actor: load.name('p', 3) })),
-  search('with an outcome', (load) => ({ outcome: load.isKnown ? 'deny' : 'none' })),
+  search('with an outcome', (load) => ({ outcome: load.isKnown ? 'deny' : 'error' })),
   search('of a target', (load) => ({ target: load.id('node', 0) })),
   search('of a task', (load) => ({ target: load.id('task', 0), ids: [1, 2].map((n) => load.id('record', n)) })),
   {
@@ -170,7 +170,7 @@ function search(what: string, filtersOf: (load: Load) => RecordFilters): HotStat
       'audit_log_type',
       'audit_log_actor',
       'audit_log_target',
-      'audit_log_not_success',
+      'audit_log_exceptions',
       'checkpoints_at',
     ],
     rows: () => 4 * pageMax,

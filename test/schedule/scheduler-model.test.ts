@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
 import { goesBefore } from '../../src/schedule/task-heap.ts';
-import { TaskScheduler, type ReadWindow } from '../../src/schedule/task-scheduler.ts';
+import { TaskScheduler, type ReadWindow, type SchedulerSizes } from '../../src/schedule/task-scheduler.ts';
 import type { ReadyTask } from '../../src/tasks/ready-task.ts';
 import { readyTask, taskId } from './ready-tasks.ts';
 
@@ -26,8 +26,8 @@ class World {
   #isOpen = false;
   #count = 0;
 
-  constructor() {
-    this.scheduler = new TaskScheduler(this.#read);
+  constructor(sizes?: SchedulerSizes) {
+    this.scheduler = new TaskScheduler(this.#read, sizes);
   }
 
   /** A read sees the rows as they are when it begins, and answers when it is let go on. */
@@ -139,7 +139,7 @@ class World {
     await Promise.all(this.#works);
     this.tellDispatched();
     this.putBack();
-    for (let round = 0; round < 20 && this.rows.size > 0; round++) {
+    for (let round = 0; round < 200 && this.rows.size > 0; round++) {
       this.discover();
       await this.scheduler.refill();
       await this.scheduler.resync();
@@ -222,17 +222,24 @@ const steps: fc.Arbitrary<{ name: string; run: Step }> = fc.oneof(
 );
 
 describe('the scheduler, whatever happens', () => {
-  it('hands every task out, and none twice', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(steps, { minLength: 1, maxLength: 60 }), async (sequence) => {
-        const world = await new World().begun();
-        for (const { run } of sequence) await run(world);
-        await world.drain();
-        expect([...world.rows.keys()], 'never handed out').to.deep.equal([]);
-      }),
-      { numRuns: 500 },
-    );
-  }).timeout(30_000);
+  const sizes: Record<string, SchedulerSizes | undefined> = {
+    'that holds all there is': undefined,
+    'that holds little, and reads less at a time': { held: 12, page: 3, windowMin: 2 },
+    'that holds a task of each queue': { held: 1, page: 1, windowMin: 1 },
+  };
+  for (const [name, size] of Object.entries(sizes)) {
+    it(`hands every task out, and none twice, ${name}`, async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(steps, { minLength: 1, maxLength: 60 }), async (sequence) => {
+          const world = await new World(size).begun();
+          for (const { run } of sequence) await run(world);
+          await world.drain();
+          expect([...world.rows.keys()], 'never handed out').to.deep.equal([]);
+        }),
+        { numRuns: 500 },
+      );
+    }).timeout(30_000);
+  }
 
   it('forgets nothing that ended', () => {
     const world = new World();

@@ -67,7 +67,7 @@ function binaryArray<T>(
   oid: number,
   values: readonly (T | null)[],
   bytesOf: (value: T) => number,
-  write: (buffer: Buffer, value: T, at: number) => void,
+  write: (buffer: Buffer, value: T, at: number) => number,
 ): Buffer {
   let bytes = 20;
   let nulls = 0;
@@ -85,29 +85,28 @@ function binaryArray<T>(
   buffer.writeInt32BE(1, 16);
   let at = 20;
   for (const value of values) {
-    const length = value === null ? -1 : bytesOf(value);
+    const length = value === null ? -1 : write(buffer, value, at + 4);
     buffer.writeInt32BE(length, at);
-    at += 4;
-    if (value === null) continue;
-    write(buffer, value, at);
-    at += length;
+    at += 4 + Math.max(0, length);
   }
   return buffer;
 }
+
+/* How many bytes a value has, and functions that write it at a place and answer how many that were. */
 
 function uuidLength(): number {
   return 16;
 }
 
-/** Where the hyphens stand. */
-const hyphens: ReadonlySet<number> = new Set([8, 13, 18, 23]);
+/** Where the digits of each byte stand in a UUID. */
+const uuidBytesAt = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
 
-function writeUuid(buffer: Buffer, uuid: string, at: number): void {
+function writeUuid(buffer: Buffer, uuid: string, at: number): number {
   let to = at;
-  for (let from = 0; from < 36; from += 2) {
-    if (hyphens.has(from)) from++;
+  for (const from of uuidBytesAt) {
     buffer[to++] = (hexDigit(uuid.charCodeAt(from)) << 4) | hexDigit(uuid.charCodeAt(from + 1));
   }
+  return 16;
 }
 
 /** Value of `0` to `9` and `a` to `f`. */
@@ -119,8 +118,9 @@ function intLength(): number {
   return 4;
 }
 
-function writeInt(buffer: Buffer, value: number, at: number): void {
+function writeInt(buffer: Buffer, value: number, at: number): number {
   buffer.writeInt32BE(value, at);
+  return 4;
 }
 
 function bigintLength(): number {
@@ -128,46 +128,48 @@ function bigintLength(): number {
 }
 
 /** Two halves: arithmetic on a BigInt costs an object each. */
-function writeBigint(buffer: Buffer, value: number, at: number): void {
+function writeBigint(buffer: Buffer, value: number, at: number): number {
   const high = Math.floor(value / 2 ** 32);
   buffer.writeInt32BE(high, at);
   buffer.writeUInt32BE(value - high * 2 ** 32, at + 4);
+  return 8;
 }
 
-function writeTime(buffer: Buffer, ms: number, at: number): void {
-  writeBigint(buffer, (ms - POSTGRES_EPOCH_MS) * 1000, at);
+function writeTime(buffer: Buffer, ms: number, at: number): number {
+  return writeBigint(buffer, (ms - POSTGRES_EPOCH_MS) * 1000, at);
 }
 
 function byteLengthOf(text: string): number {
   return Buffer.byteLength(text);
 }
 
-function writeText(buffer: Buffer, text: string, at: number): void {
-  buffer.write(text, at, 'utf8');
+function writeText(buffer: Buffer, text: string, at: number): number {
+  return buffer.write(text, at, 'utf8');
 }
 
 function lengthOf(bytes: Uint8Array): number {
   return bytes.length;
 }
 
-function writeBytes(buffer: Buffer, bytes: Uint8Array, at: number): void {
+function writeBytes(buffer: Buffer, bytes: Uint8Array, at: number): number {
   buffer.set(bytes, at);
+  return bytes.length;
 }
 
 function hexLengthOf(hex: string): number {
   return hex.length / 2;
 }
 
-function writeHex(buffer: Buffer, hex: string, at: number): void {
-  buffer.write(hex, at, 'hex');
+function writeHex(buffer: Buffer, hex: string, at: number): number {
+  return buffer.write(hex, at, 'hex');
 }
 
 function charactersOf(text: string): number {
   return text.length;
 }
 
-function writeAscii(buffer: Buffer, text: string, at: number): void {
-  buffer.write(text, at, 'latin1');
+function writeAscii(buffer: Buffer, text: string, at: number): number {
+  return buffer.write(text, at, 'latin1');
 }
 
 /** Gathers what rows have in common: each combination of values is sent once, and a row names it by its position from 1. */
