@@ -7,9 +7,9 @@ import { benchmarks } from './benchmarks/all.ts';
 import { readOptions, usage, UsageError, type Options } from './options.ts';
 import { commit, machine, peerVersions } from './report/machine.ts';
 import { drawPictures } from './report/pictures.ts';
-import { writeResults } from './report/results.ts';
+import { writeResults, writeText } from './report/results.ts';
 import { summarizeRows, type Summary } from './report/summary.ts';
-import { formatSummary } from './report/table.ts';
+import { formatMachine, formatSummary } from './report/table.ts';
 import { Session } from './session.ts';
 import { Cleanup } from './systems/cleanup.ts';
 
@@ -59,11 +59,9 @@ async function measure(options: Options): Promise<void> {
 async function report(session: Session): Promise<void> {
   const { folder, results, summaries } = await write(session);
   session.failures.push(...(await drawPictures(results.benchmarks, folder)));
+  await writeText(folder, results);
   for (const summary of summaries) console.log(formatSummary(summary));
-  const { cores, cpu, memory_gib } = results.machine;
-  const versions = Object.entries(results.versions).map((entry) => entry.join(' '));
-  console.log(`\n${cores} cores of ${cpu}, ${memory_gib} GiB; commit ${commit()}\n${versions.join(', ')}`);
-  console.log(`written to ${folder}`);
+  console.log(`\n${formatMachine(results.machine, results.versions)}; commit ${commit()}\nwritten to ${folder}`);
   if (session.failures.length === 0) return;
   console.error(`\nbench: not all of it worked:\n  ${session.failures.join('\n  ')}`);
   process.exitCode = 1;

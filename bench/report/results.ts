@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Machine } from './machine.ts';
 import type { Summary } from './summary.ts';
+import { formatMachine, formatSummary } from './table.ts';
 
 export interface Results {
   machine: Machine;
@@ -13,6 +14,7 @@ export interface Results {
 }
 
 const file = 'latest.json';
+const textFile = 'latest.txt';
 
 /** Puts new figures in place of older ones of the same benchmarks; the others stay. Answers all. */
 export async function writeResults(folder: string, fresh: Results, order: readonly string[]): Promise<Results> {
@@ -27,4 +29,12 @@ export async function writeResults(folder: string, fresh: Results, order: readon
   const results = { ...fresh, benchmarks };
   await writeFile(path, `${JSON.stringify(results, undefined, 1)}\n`);
   return results;
+}
+
+/** The same as text: a table of each benchmark, with its commit and time. */
+export async function writeText(folder: string, results: Results): Promise<void> {
+  const tables = results.benchmarks.map(
+    (summary) => `${formatSummary(summary)}\n  of ${summary.commit}, ${summary.at}\n`,
+  );
+  await writeFile(join(folder, textFile), `${formatMachine(results.machine, results.versions)}\n${tables.join('')}`);
 }

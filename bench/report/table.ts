@@ -1,6 +1,7 @@
 /** Outcomes as text for a terminal. */
 
 import type { Spread } from '../measure/spread.ts';
+import type { Machine } from './machine.ts';
 import type { RowSummary, Summary } from './summary.ts';
 
 type Cells = readonly string[];
@@ -60,4 +61,10 @@ function cpuOf({ cpu, cpu_total, cpu_total_with_load }: RowSummary): string | un
 function formatSpread({ median, min, max }: Spread): string {
   const text = (value: number): string => value.toLocaleString('en', { maximumSignificantDigits: 6 });
   return min === max ? text(median) : `${text(median)} (${text(min)}–${text(max)})`;
+}
+
+/** What it was measured on. */
+export function formatMachine({ cores, cpu, memory_gib }: Machine, versions: Record<string, string>): string {
+  const parts = Object.entries(versions).map((entry) => entry.join(' '));
+  return `${cores} cores of ${cpu}, ${memory_gib} GiB\n${parts.join(', ')}`;
 }

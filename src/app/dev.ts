@@ -21,7 +21,7 @@ import type { Catalog } from '../tools/catalog.ts';
 import { createControlLink } from '../worker/control-link.ts';
 import { WorkerNode } from '../worker/worker-node.ts';
 import { checkOwnFolder, ensureAdminToken, ensurePolicy, makeJoinToken, writeAddress } from './dev-files.ts';
-import { httpServices } from './http-services.ts';
+import { httpServices, rateLimitsOf } from './http-services.ts';
 import { installed, installedCatalog, installedVersion } from './installed.ts';
 import { openLocalKeys } from './keys.ts';
 import { isLoopback, nextFreePort, parseListen } from './listeners.ts';
@@ -160,6 +160,7 @@ async function openDoor(
     listen: http,
     tls: { ...https, key: certificate.keyPem, cert: certificate.certificatePem },
     version: await installedVersion(),
+    rateLimits: rateLimitsOf(settings),
     onFailure: (error, requestId) => {
       log('error', 'call.failed', { request_id: requestId, error });
     },

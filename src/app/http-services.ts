@@ -2,6 +2,7 @@
 
 import type { AAAServiceAdapter, CallContext } from '../aaa/aaa-service-adapter.ts';
 import { AppError } from '../domain/error.ts';
+import type { RateLimits } from '../doors/http/rate-limit.ts';
 import type { TaskChanges } from '../doors/http/task-changes.ts';
 import type { HttpServices } from '../doors/http/services.ts';
 import { exportBundle } from '../ledger/export.ts';
@@ -10,8 +11,14 @@ import { readConsistencyProof, readProofs } from '../ledger/proofs.ts';
 import { readCheckpointNote, readTile } from '../ledger/tile-service.ts';
 import { readTrustedKeys } from '../ledger/trust.ts';
 import { KeyRing } from '../platform/keys/key-ring.ts';
+import type { Settings } from '../settings/settings.ts';
 import { deadEvents } from '../telemetry/dead-events.ts';
 import type { Orchestrator } from './orchestrator.ts';
+
+/** How often somebody may call. */
+export function rateLimitsOf(settings: Settings): Partial<RateLimits> {
+  return { perCredential: settings.rate_limit_credential, perNetwork: settings.rate_limit_network };
+}
 
 /** Services of an orchestrator; `changes` are the calls that wait for its tasks. */
 export function httpServices(orchestrator: Orchestrator, changes: TaskChanges, priorityMs: number): HttpServices {

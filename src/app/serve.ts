@@ -12,7 +12,7 @@ import { createNotifier } from '../platform/postgres/notify.ts';
 import { createPool, type Database } from '../platform/postgres/pool.ts';
 import { loadSettings, type Settings, type SettingsInput } from '../settings/settings.ts';
 import { brokerAuthOf } from './broker-auth.ts';
-import { httpServices } from './http-services.ts';
+import { httpServices, rateLimitsOf } from './http-services.ts';
 import { installed, installedCatalog, installedVersion } from './installed.ts';
 import { openKeys } from './keys.ts';
 import { isLoopback, parseListen } from './listeners.ts';
@@ -91,6 +91,7 @@ async function serve(options: ServeOptions, stack: Stack): Promise<Serving> {
     services: httpServices(orchestrator, changes, settings.priority_point_s * 1000),
     ...listeners,
     version: await installedVersion(),
+    rateLimits: rateLimitsOf(settings),
     trustedProxies: settings.http_trusted_proxies,
     onFailure: (error, requestId) => {
       log('error', 'call.failed', { request_id: requestId, error });

@@ -35,6 +35,29 @@ export async function readNodes(db: Queryable): Promise<NodeRow[]> {
   return found.rows;
 }
 
+const firstId = '00000000-0000-0000-0000-000000000000';
+
+/** Nodes that have not gone beyond an id, in the order of ids, at most `limit`; and how many there are in all. */
+export async function readNodePage(
+  db: Queryable,
+  after: string | null,
+  limit: number,
+): Promise<{ nodes: NodeRow[]; total: number }> {
+  const [page, counted] = await Promise.all([
+    db.query<NodeRow>({
+      name: 'read_node_page',
+      text: `${present} and n.node_id > $1 order by n.node_id limit $2`,
+      values: [after ?? firstId, limit],
+    }),
+    db.query<{ n: number }>({
+      name: 'count_nodes',
+      text: `select count(*) as n from nodes where status <> 'gone'`,
+      values: [],
+    }),
+  ]);
+  return { nodes: page.rows, total: counted.rows[0]?.n ?? 0 };
+}
+
 /** One node; undefined where there is none, or it has gone. */
 export async function readNode(db: Queryable, nodeId: string): Promise<NodeRow | undefined> {
   const text = `${present} and n.node_id = $1`;

@@ -3,7 +3,7 @@
 import type { Clock } from '../domain/clock.ts';
 import type { NodeTrust } from '../domain/node.ts';
 import { readProofs } from '../ledger/proofs.ts';
-import { findTrustRecord, readTrustedKeys, type TrustedKey } from '../ledger/trust.ts';
+import { findTrustRecord, readManifestKeys, type TrustedKey } from '../ledger/trust.ts';
 import type { Database } from '../platform/postgres/pool.ts';
 
 /** Heartbeats of many nodes share one look at the table. */
@@ -47,10 +47,10 @@ export class TrustSet {
     const { database, clock } = this.#options;
     if (clock.monotonicMs() - this.#readAtMs > freshMs) {
       this.#readAtMs = clock.monotonicMs();
-      this.#keys = readTrustedKeys(database);
+      this.#keys = readManifestKeys(database);
       this.#keys.catch(() => (this.#readAtMs = Number.NEGATIVE_INFINITY));
     }
-    return (await this.#keys).filter(({ use }) => use === 'manifest');
+    return this.#keys;
   }
 
   async #proof(kid: string): Promise<string | undefined> {

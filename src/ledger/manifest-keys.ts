@@ -6,7 +6,7 @@ import type { KeyVersion, Signer, SigningKey } from '../domain/signer.ts';
 import { clockSkewS, manifestLifetimeS } from '../proof/manifest.ts';
 import type { Database, Queryable } from '../platform/postgres/pool.ts';
 import type { AuditLogger } from './audit-logger.ts';
-import { readTrustedKeys, retireKeys, trustKey, type NewTrust, type TrustedKey } from './trust.ts';
+import { readManifestKeys, retireKeys, trustKey, type NewTrust, type TrustedKey } from './trust.ts';
 
 /** What was signed right before the switch is believed for so long after it: a manifest's life, and clocks that differ. */
 const retireAfterS = manifestLifetimeS + 2 * clockSkewS;
@@ -58,13 +58,13 @@ export class ManifestKeys {
     const latest = versions.at(-1);
     if (latest === undefined) throw new Error('a signing key without a version');
     const from = new Date(clock.now());
-    let signing = signingOf(await readManifestKeys(database), versions, from);
+    let signing = signingOf(await readKeyRows(database), versions, from);
     if (signing === undefined) {
       const { kid, jwk, version } = latest;
       await database.transaction((tx) =>
         trustKey(tx, audit, { kid, jwk, use: 'manifest', from, signing: { version, from } }),
       );
-      signing = signingOf(await readManifestKeys(database), versions, new Date(clock.now()));
+      signing = signingOf(await readKeyRows(database), versions, new Date(clock.now()));
       // A key is trusted once: one that was retired, or is to sign later, does not sign now.
       if (signing === undefined) throw mayNotSign();
     }
@@ -84,7 +84,7 @@ export class ManifestKeys {
   async rotate(by: NonNullable<NewTrust['by']>, activateInS = this.#options.activationS): Promise<ManifestKeyState> {
     const { database, audit, key, clock } = this.#options;
     const now = new Date(clock.now());
-    const trusted = await readManifestKeys(database);
+    const trusted = await readKeyRows(database);
     refusePending(trusted, now);
     // Only the newest: one that is older than a version that has signed is no new key.
     const latest = (await key.versions()).at(-1);
@@ -94,7 +94,7 @@ export class ManifestKeys {
     await database.transaction(async (tx) => {
       // Rotations go one after the other: of two at once, one finds the other's.
       await tx.query("select pg_advisory_xact_lock(hashtext('writ.manifest_key_rotation'))");
-      refusePending(await readManifestKeys(tx), now);
+      refusePending(await readKeyRows(tx), now);
       await trustKey(tx, audit, { kid, jwk, use: 'manifest', from: now, signing, by });
     });
     const state = (await this.list()).find((known) => known.kid === kid);
@@ -105,7 +105,7 @@ export class ManifestKeys {
   /** All manifest keys that were ever trusted, in the order of their trust. */
   async list(): Promise<ManifestKeyState[]> {
     const now = new Date(this.#options.clock.now());
-    const keys = await readManifestKeys(this.#options.database);
+    const keys = await readKeyRows(this.#options.database);
     const signing = signingOf(keys, keys.map(asVersion), now);
     return keys.map((row) => ({
       kid: row.kid,
@@ -119,7 +119,7 @@ export class ManifestKeys {
 
   /** Signs with the version whose time has come, from now on. For whoever begins to lead. */
   async refresh(): Promise<void> {
-    await this.#switch(await readManifestKeys(this.#options.database));
+    await this.#switch(await readKeyRows(this.#options.database));
   }
 
   /**
@@ -128,7 +128,7 @@ export class ManifestKeys {
    */
   async advance(by: NonNullable<NewTrust['by']>): Promise<void> {
     const { database, audit, key, clock } = this.#options;
-    const keys = await readManifestKeys(database);
+    const keys = await readKeyRows(database);
     const signing = await this.#switch(keys);
     if (signing === undefined) return;
     const former = keys.filter(
@@ -194,11 +194,9 @@ function passForbidden(error: unknown): void {
   if (!(error instanceof AppError) || error.code !== 'forbidden') throw error;
 }
 
-async function readManifestKeys(db: Queryable): Promise<ManifestKeyRow[]> {
-  const keys = await readTrustedKeys(db);
-  return keys.filter(
-    (key): key is ManifestKeyRow => key.use === 'manifest' && key.key_version !== null && key.signs_from !== null,
-  );
+async function readKeyRows(db: Queryable): Promise<ManifestKeyRow[]> {
+  const keys = await readManifestKeys(db);
+  return keys.filter((key): key is ManifestKeyRow => key.key_version !== null && key.signs_from !== null);
 }
 
 function latestDue(keys: readonly ManifestKeyRow[], now: Date): ManifestKeyRow | undefined {

@@ -67,14 +67,21 @@ export async function trustKey(tx: Queryable, audit: AuditLogger, key: NewTrust)
   ]);
 }
 
-/** All keys that were ever trusted, in the order of their trust. */
+const trustedKeys =
+  'select kid, use, jwk, vkey, node_id, trusted_from, trusted_until, key_version, signs_from from trusted_keys';
+const byTrust = 'order by trusted_from, key_version, kid';
+
+/** All keys that were ever trusted, in the order of their trust: those of all nodes too. */
 export async function readTrustedKeys(db: Queryable): Promise<TrustedKey[]> {
-  const found = await db.query<TrustedKey>({
-    name: 'read_trusted_keys',
-    text: `select kid, use, jwk, vkey, node_id, trusted_from, trusted_until, key_version, signs_from from trusted_keys
-            order by trusted_from, key_version, kid`,
-    values: [],
-  });
+  const text = `${trustedKeys} ${byTrust}`;
+  const found = await db.query<TrustedKey>({ name: 'read_trusted_keys', text, values: [] });
+  return found.rows;
+}
+
+/** Keys that manifests were ever signed with, in the order of their trust. */
+export async function readManifestKeys(db: Queryable): Promise<TrustedKey[]> {
+  const text = `${trustedKeys} where use = 'manifest' ${byTrust}`;
+  const found = await db.query<TrustedKey>({ name: 'read_manifest_keys', text, values: [] });
   return found.rows;
 }
 

@@ -69,6 +69,18 @@ export const generalDefinitions = {
   retry_max_s: define('RETRY_MAX_S', seconds, 300, 'Bound of any delay of a retry, where the task does not say.'),
   priority_point_s: define('PRIORITY_POINT_S', seconds, 60, 'Waiting that one point of priority is worth.'),
   backlog_max: define('BACKLOG_MAX', count, 2_000_000, 'Live tasks beyond which submissions are answered 429.'),
+  rate_limit_credential: define(
+    'RATE_LIMIT_CREDENTIAL',
+    count.min(1),
+    2000,
+    'Calls a second with one credential; those beyond are answered 429.',
+  ),
+  rate_limit_network: define(
+    'RATE_LIMIT_NETWORK',
+    count.min(1),
+    4000,
+    'Calls a second from one network, an IPv4 address or an IPv6 /64; those beyond are answered 429.',
+  ),
   heartbeat_interval_s: define('HEARTBEAT_INTERVAL_S', seconds.min(0.2), 10, 'Interval of a node’s heartbeats.'),
   heartbeat_misses: define('HEARTBEAT_MISSES', count.min(1), 3, 'Missed heartbeats after which a node is unhealthy.'),
   node_lease_s: define('NODE_LEASE_S', seconds.min(1), 60, 'Lease of a node; renewed by each heartbeat.'),

@@ -56,6 +56,15 @@ describe('the data folder of writ dev', function () {
     return call(summary, 'tasks?wait_s=10', { body: { tool: 'noop', action: 'run', payload: {}, ...more } });
   }
 
+  it('is served as the settings of its process say: nobody calls more often than that', async () => {
+    const summary = await start({ environment: { RATE_LIMIT_CREDENTIAL: '2', RATE_LIMIT_NETWORK: '1000' } }).ready;
+    const calls = await Promise.all(Array.from({ length: 20 }, () => call(summary, 'tasks')));
+    const refused = calls.filter(({ status }) => status === 429).length;
+    expect(refused).to.be.within(14, 18);
+    const everyone = await Promise.all(Array.from({ length: 20 }, () => fetch(`${summary.url}/health`)));
+    expect(everyone.map(({ status }) => status)).to.deep.equal(Array(20).fill(200));
+  });
+
   it('belongs to one process at a time: a second one says whose it is, and leaves it alone', async () => {
     const first = start();
     const summary = await first.ready;

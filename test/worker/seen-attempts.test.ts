@@ -47,6 +47,12 @@ describe('seen attempts', () => {
     expect([9, 10, 250_009].map((n) => again.highest(uuid(n)))).to.deep.equal([0, 1, 1]);
   });
 
+  it('are forgotten one by one without a look at all that were forgotten before', () => {
+    const seen = new SeenAttempts();
+    for (let n = 0; n < 700_000; n++) seen.add(uuid(n), 1, nowS);
+    expect([449_999, 450_000, 699_999].map((n) => seen.highest(uuid(n)))).to.deep.equal([0, 1, 1]);
+  }).timeout(15_000);
+
   it('are the same after they were written and read, and are forgotten in the same order', () => {
     // Clocks of orchestrators go forward: each is taken some time after the one before.
     const entry = fc.tuple(fc.nat(20), fc.integer({ min: 1, max: 0x7fff_ffff }), fc.nat(weekS / 8));

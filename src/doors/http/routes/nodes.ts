@@ -1,7 +1,7 @@
 /** Routes of the fleet: nodes join, report, and are listed. */
 
 import { z } from 'zod';
-import { readNodes, type NodeRow } from '../../../fleet/fleet-sql.ts';
+import { readNodePage, type NodeRow } from '../../../fleet/fleet-sql.ts';
 import { isUuid } from '../../../proof/ids.ts';
 import { pageOf, readCursor } from '../../../tasks/list-cursor.ts';
 import * as shapes from '../answer-schemas.ts';
@@ -20,11 +20,10 @@ export function nodeRoutes({ database, fleet }: HttpServices): Route[] {
       query: z.strictObject({ limit: limitParameter, cursor: cursorParameter }),
       answers: { 200: { description: 'A page of nodes', schema: shapes.nodeList } },
       handle: async ({ query: { limit, cursor } }) => {
-        const after = readCursor('nodes', cursor, isUuid) ?? '';
-        const nodes = await readNodes(database);
-        const rest = nodes.filter(({ node_id }) => node_id > after);
-        const { items, next_cursor } = pageOf('nodes', rest, limit, ({ node_id }) => node_id);
-        return { status: 200, body: { nodes: items.map(nodeView), total: nodes.length, next_cursor } };
+        const after = readCursor('nodes', cursor, isUuid);
+        const { nodes, total } = await readNodePage(database, after, limit + 1);
+        const { items, next_cursor } = pageOf('nodes', nodes, limit, ({ node_id }) => node_id);
+        return { status: 200, body: { nodes: items.map(nodeView), total, next_cursor } };
       },
     }),
     route({
