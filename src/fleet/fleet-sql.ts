@@ -2,6 +2,7 @@
 
 import type { Queryable } from '../platform/postgres/pool.ts';
 import type { PublicJwk } from '../domain/signer.ts';
+import { nilUuid } from '../proof/ids.ts';
 
 export interface NodeRow {
   node_id: string;
@@ -35,8 +36,6 @@ export async function readNodes(db: Queryable): Promise<NodeRow[]> {
   return found.rows;
 }
 
-const firstId = '00000000-0000-0000-0000-000000000000';
-
 /** Nodes that have not gone beyond an id, in the order of ids, at most `limit`; and how many there are in all. */
 export async function readNodePage(
   db: Queryable,
@@ -47,7 +46,7 @@ export async function readNodePage(
     db.query<NodeRow>({
       name: 'read_node_page',
       text: `${present} and n.node_id > $1 order by n.node_id limit $2`,
-      values: [after ?? firstId, limit],
+      values: [after ?? nilUuid, limit],
     }),
     db.query<{ n: number }>({
       name: 'count_nodes',

@@ -6,6 +6,9 @@ const timestamp = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[
 const surelyThere = 28;
 const toolDigest = /^sha256:[0-9a-f]{64}$/;
 
+/** The UUID before all others (RFC 9562 §5.9). */
+export const nilUuid = '00000000-0000-0000-0000-000000000000';
+
 /** A lower-case hyphenated UUID of any version. */
 export function isUuid(text: unknown): text is string {
   return typeof text === 'string' && uuid.test(text);

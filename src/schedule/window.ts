@@ -1,5 +1,6 @@
 /** The part of one (requirement, principal, source) queue that is held in memory. */
 
+import { nilUuid } from '../proof/ids.ts';
 import type { ReadyTask } from '../tasks/ready-task.ts';
 import { goesBefore, TaskHeap } from './task-heap.ts';
 
@@ -9,9 +10,8 @@ export interface WindowKey {
   task_id: string;
 }
 
-const firstId = '00000000-0000-0000-0000-000000000000';
 /** Before any row. */
-export const beforeAll: WindowKey = { rank: Number.MIN_SAFE_INTEGER, task_id: firstId };
+export const beforeAll: WindowKey = { rank: Number.MIN_SAFE_INTEGER, task_id: nilUuid };
 
 /** What a read gave: the rows that were not known, the key of the last row, and whether there were no more. */
 export type FoundRows = [fresh: readonly ReadyTask[], last: WindowKey | undefined, reachesEnd: boolean];

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { newId, type BootId } from '../../src/domain/ids.ts';
+import { readNodePage } from '../../src/fleet/fleet-sql.ts';
 import { NodeRegistry } from '../../src/fleet/registry.ts';
 import type { Database } from '../../src/platform/postgres/pool.ts';
 import { startTestFleet, type TestFleet, type TestNode } from './test-fleet.ts';
@@ -65,6 +66,20 @@ describe('what an orchestrator knows of its nodes', () => {
     await database.query('update nodes set slots = 9');
     await Promise.all([all, registry.loadNode(node.nodeId)]);
     expect(registry.find(node.nodeId)).to.include({ slots: 9 });
+  });
+
+  it('is listed by pages in the order of ids, with the number of all, without those that have gone', async () => {
+    const { database } = test.log;
+    const gone = await test.join();
+    await database.query(`update nodes set status = 'gone' where node_id = $1`, [gone.nodeId]);
+    const ids = [node, await test.join(), await test.join()].map(({ nodeId }) => nodeId).sort();
+    const first = await readNodePage(database, null, 2);
+    const rest = await readNodePage(database, ids[1] ?? null, 2);
+    expect([first, rest].map(({ nodes }) => nodes.map(({ node_id }) => node_id))).to.deep.equal([
+      ids.slice(0, 2),
+      ids.slice(2),
+    ]);
+    expect([first.total, rest.total]).to.deep.equal([3, 3]);
   });
 
   it('forgets a node that has gone', async () => {
