@@ -137,8 +137,9 @@ create table nodes (
   lease_until timestamp with time zone not null,
   generation integer not null default 1,
   promoted_at timestamp with time zone not null default now(),
-  credential_expires_at timestamp with time zone not null default (now() + '7 days'::interval)
-);
+  credential_expires_at timestamp with time zone not null default (now() + '7 days'::interval),
+  described_at timestamp with time zone not null default now()
+) with (fillfactor=50);
 
 create table projections (
   name text not null,

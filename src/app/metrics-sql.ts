@@ -1,7 +1,7 @@
 /** What the database knows for the metrics: one statement for each scrape, and one for the tasks that ended. */
 
 import type { EndState, LiveState } from '../domain/task-state.ts';
-import type { NodeRow } from '../fleet/fleet-sql.ts';
+import type { NodeStatus } from '../fleet/fleet-sql.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
 /** Failed tasks that are counted at most. */
@@ -11,7 +11,7 @@ export interface DatabaseFigures {
   /** By state; states without tasks are absent. */
   queue: Partial<Record<LiveState, number>> | null;
   queue_oldest_s: number | null;
-  nodes: Partial<Record<NodeRow['status'], number>> | null;
+  nodes: Partial<Record<NodeStatus, number>> | null;
   dead_letters: number;
   dead_events: number;
   audit_size: number | null;

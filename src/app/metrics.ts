@@ -5,7 +5,7 @@ import type { Clock } from '../domain/clock.ts';
 import type { Signer, SigningKey } from '../domain/signer.ts';
 import { endStates, liveStates } from '../domain/task-state.ts';
 import type { Answered } from '../doors/http/answered.ts';
-import type { NodeRow } from '../fleet/fleet-sql.ts';
+import type { NodeStatus } from '../fleet/fleet-sql.ts';
 import type { Log } from '../platform/observability/log.ts';
 import { MetricRegistry, type GaugeMetric, type MetricDescription } from '../platform/observability/metrics.ts';
 import type { Database } from '../platform/postgres/pool.ts';
@@ -23,7 +23,7 @@ const freshFactor = 20;
 const endedMax = 100_000;
 const endedChunk = 10_000;
 
-const nodeStatuses: Readonly<Record<NodeRow['status'], true>> = {
+const nodeStatuses: Readonly<Record<NodeStatus, true>> = {
   active: true,
   unhealthy: true,
   quarantined: true,
@@ -164,7 +164,7 @@ export class OrchestratorMetrics {
   #tell(figures: DatabaseFigures): void {
     const set = this.#set;
     for (const state of liveStates) set.queueDepth.set({ state }, figures.queue?.[state] ?? 0);
-    for (const status of Object.keys(nodeStatuses) as NodeRow['status'][]) {
+    for (const status of Object.keys(nodeStatuses) as NodeStatus[]) {
       set.nodes.set({ status }, figures.nodes?.[status] ?? 0);
     }
     set.queueOldest.set({}, Math.max(0, figures.queue_oldest_s ?? 0));

@@ -85,11 +85,16 @@ const outstanding = `select q.task_id, q.attempt, q.state, m.node_id, m.jti as m
    from manifests m cross join lateral unnest(m.task_ids, m.attempts) o (task_id, attempt)
    cross join lateral (select * from queue w where w.task_id = o.task_id and w.attempt = o.attempt and w.manifest = m.jti offset 0) q`;
 
+/** SQL for the orders that a node should have in hand; `nodeId` is an expression. */
+export function ordersOfNode(nodeId: string): string {
+  return `${outstanding} where m.node_id = ${nodeId} and m.open > 0 and q.state in ('dispatched', 'running')`;
+}
+
 /** Orders that a node should have in hand, oldest manifest first. */
 export async function readOrdersOfNode(db: Queryable, nodeId: string): Promise<OutstandingOrder[]> {
   const found = await db.query<OutstandingOrder>({
     name: 'read_orders_of_node',
-    text: `${outstanding} where m.node_id = $1 and m.open > 0 and q.state in ('dispatched', 'running') order by m.issued_at, m.jti`,
+    text: `${ordersOfNode('$1')} order by m.issued_at, m.jti`,
     values: [nodeId],
   });
   return found.rows;

@@ -5,11 +5,13 @@ import { Collector, type NodeProgress } from '../collect/collector.ts';
 import type { LostAttempts } from '../collect/recover.ts';
 import type { Topology } from '../domain/broker.ts';
 import { AppError } from '../domain/error.ts';
+import type { PeerWork } from '../domain/peer-work.ts';
 import { receiptsExchange, receiptsQueue } from '../domain/queues.ts';
 import { FencedError, type FenceReason } from '../ledger/fence.ts';
 import { inboxBacklog } from '../ledger/log-sql.ts';
 import { countLiveTasks } from '../schedule/schedule-sql.ts';
 import { deleteOldKeys } from '../tasks/submit-sql.ts';
+import { placesOf } from '../schedule/task-scheduler.ts';
 import type { ReadyTask } from '../tasks/ready-task.ts';
 import { telemetryTopology } from '../telemetry/feeds.ts';
 import { renewLead, takeLead, yieldLead } from './leadership.ts';
@@ -83,8 +85,8 @@ export class OrchestratorEngine {
     await fleet.registry.load();
     await fleet.declareNodes().catch(waitedOut);
     await peers?.start({
-      onWork: () => {
-        this.#term?.peerWorked();
+      onWork: (work) => {
+        this.#term?.peerWorked(work);
       },
       onEnded: onPeerTasksEnded,
     });
@@ -174,7 +176,7 @@ export class OrchestratorEngine {
   /** Tasks were accepted here; `ready` are those that can run now. */
   accepted(ready: readonly ReadyTask[], count: number): void {
     this.#live += count;
-    this.changed();
+    this.changed({ places: placesOf(ready) });
     this.#term?.offer(ready);
   }
 
@@ -188,25 +190,26 @@ export class OrchestratorEngine {
 
   /** Tasks were put back into the queue by a call. */
   async requeued(taskIds: readonly string[]): Promise<void> {
-    this.changed();
+    this.changed({ ready: [...taskIds] });
     await this.#term?.offerByIds(taskIds);
   }
 
-  /** Records were committed here. */
-  changed(): void {
-    if (this.#term === undefined) this.#parts.peers?.tellWork();
+  /** Records were committed here; `work` is what the leader, if that is another, has to know beside them. */
+  changed(work: PeerWork = {}): void {
+    if (this.#term === undefined) this.#parts.peers?.tellWork(work);
     else this.#term.recordsCommitted();
   }
 
   nodesChanged(): void {
-    this.#term?.nodesChanged();
+    if (this.#term === undefined) this.#parts.peers?.tellWork({ nodes: true });
+    else this.#term.nodesChanged();
   }
 
   /** Attempts of a node were given up. */
   async lost(nodeId: string, attempts: number, lost: LostAttempts): Promise<void> {
     this.#live -= lost.ended.length;
     this.#term?.finished(nodeId, attempts);
-    this.changed();
+    this.changed({ finished: [{ node_id: nodeId, count: attempts }], ready: [...lost.ready] });
     this.#tellEnded(lost.ended);
     await this.#term?.offerByIds(lost.ready);
   }
@@ -319,7 +322,10 @@ export class OrchestratorEngine {
   }): void {
     this.#live -= ended.length;
     for (const [nodeId, { count, spanMs }] of byNode) this.#term?.finished(nodeId, count, spanMs);
-    this.changed();
+    this.changed({
+      finished: [...byNode].map(([node_id, { count, spanMs }]) => ({ node_id, count, span_ms: spanMs })),
+      ready,
+    });
     this.#tellEnded(ended);
     void this.#term?.offerByIds(ready).catch(() => undefined);
   }

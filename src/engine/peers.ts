@@ -1,7 +1,8 @@
 /** Other orchestrators on the same database: what is done here may be theirs to go on with. */
 
 import type { Clock } from '../domain/clock.ts';
-import type { Notifier } from '../platform/postgres/notify.ts';
+import { peerWork, type PeerWork } from '../domain/peer-work.ts';
+import { saidMaxBytes, type Notifier } from '../platform/postgres/notify.ts';
 
 /** Heard of by so many signs of life ago at most: NOTIFY takes a lock of the whole database, and without peers nothing is sent. */
 const presentMs = 5000;
@@ -9,8 +10,8 @@ const presentMs = 5000;
 const channels = { alive: 'writ_alive', work: 'writ_work', ended: 'writ_ended' } as const;
 
 export interface PeerHandlers {
-  /** Records were committed elsewhere, and tasks may be ready. */
-  onWork: () => void;
+  /** Records were committed elsewhere, and `work` beside them; undefined where that may be anything. */
+  onWork: (work: PeerWork | undefined) => void;
   /** Tasks ended elsewhere: calls here may wait for them. */
   onEnded: () => void;
 }
@@ -30,7 +31,9 @@ export class Peers {
     await this.#notifier.listen(channels.alive, () => {
       this.#heardAtMs = this.#clock.monotonicMs();
     });
-    await this.#notifier.listen(channels.work, onWork);
+    await this.#notifier.listen(channels.work, (said) => {
+      onWork(said === undefined ? undefined : workOf(said));
+    });
     await this.#notifier.listen(channels.ended, onEnded);
   }
 
@@ -39,8 +42,11 @@ export class Peers {
     this.#notifier.notify(channels.alive);
   }
 
-  tellWork(): void {
-    if (this.#arePresent()) this.#notifier.notify(channels.work);
+  /** Records were committed here, and this beside them. What is too much for a notice is told as `anything`. */
+  tellWork(work: PeerWork): void {
+    if (!this.#arePresent()) return;
+    const said = JSON.stringify(work);
+    this.#notifier.notify(channels.work, Buffer.byteLength(said) > saidMaxBytes ? anything : said);
   }
 
   tellEnded(): void {
@@ -53,5 +59,17 @@ export class Peers {
 
   #arePresent(): boolean {
     return this.#clock.monotonicMs() - this.#heardAtMs < presentMs;
+  }
+}
+
+/** No JSON: it is read as what another version may say. */
+const anything = 'anything';
+
+/** Undefined where it is not of the form that is known here. */
+function workOf(said: string): PeerWork | undefined {
+  try {
+    return peerWork.safeParse(JSON.parse(said)).data;
+  } catch {
+    return undefined;
   }
 }

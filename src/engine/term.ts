@@ -1,6 +1,7 @@
 /** One term of leadership: everything that only the leader does, begun and ended together. */
 
 import { systemActor } from '../aaa/accounting.ts';
+import type { PeerWork, Place } from '../domain/peer-work.ts';
 import { Dispatcher } from '../dispatch/dispatcher.ts';
 import { Checkpointer } from '../ledger/checkpointer.ts';
 import { FencedError } from '../ledger/fence.ts';
@@ -47,6 +48,10 @@ export class Term {
   readonly #feeds: readonly Loop[];
   readonly #pipelines: TelemetryPipeline[] = [];
   readonly #resyncing: Loop;
+  /** Reads what other orchestrators have told of. */
+  readonly #looking: Loop;
+  readonly #rereading: Loop;
+  #places: Place[] = [];
   readonly #others: readonly Loop[];
   /** Since when nodes could be heard without a pause. */
   #listensSinceMs: number;
@@ -71,12 +76,16 @@ export class Term {
     this.#dispatching = this.#loop('dispatch', () => this.#dispatcher.runOnce(), { backoffMaxMs: 10_000 });
     this.#feeds = parts.telemetry.feeds.map((feed) => this.#feedLoop(feed));
     this.#resyncing = this.#loop('resync', () => this.#resync(), { intervalMs: resyncMs });
+    this.#looking = this.#loop('look', () => this.#look(), { intervalMs: null });
+    this.#rereading = this.#loop('nodes', () => this.#readNodes(), { intervalMs: null });
     this.#others = [
       this.#loop('checkpoint', () => this.#checkpoint(), { intervalMs: secondMs }),
       this.#loop('due', () => this.#wakeDue(), { intervalMs: secondMs / 4 }),
       this.#loop('expire', () => this.#expire(), { intervalMs: secondMs }),
       this.#loop('watch', () => this.#watch(), { intervalMs: secondMs }),
       this.#resyncing,
+      this.#looking,
+      this.#rereading,
       this.#loop('keys', () => this.#advanceKeys(), { intervalMs: keysMs }),
     ];
   }
@@ -129,10 +138,19 @@ export class Term {
     this.#dispatching.wake();
   }
 
-  /** Another orchestrator committed something: records, tasks that are ready, results. */
-  peerWorked(): void {
+  /** Another orchestrator committed records, and `work` beside them; undefined where that may be anything. */
+  peerWorked(work: PeerWork | undefined): void {
     this.#sequencing.wake();
-    this.#resyncing.wake();
+    if (work === undefined) {
+      this.#resyncing.wake();
+      return;
+    }
+    const { places = [], ready = [], finished = [], nodes = false } = work;
+    for (const { node_id, count, span_ms } of finished) this.finished(node_id, count, span_ms);
+    this.#places.push(...places);
+    if (places.length > 0) this.#looking.wake();
+    if (ready.length > 0) void this.offerByIds(ready).catch(() => undefined);
+    if (nodes) this.#rereading.wake();
   }
 
   /** The broker takes manifests again. */
@@ -298,6 +316,22 @@ export class Term {
   async #advanceKeys(): Promise<boolean> {
     const { manifestKeys, processId } = this.#parts;
     await manifestKeys.advance({ actor: systemActor(processId) });
+    return false;
+  }
+
+  async #look(): Promise<boolean> {
+    const places = this.#places;
+    this.#places = [];
+    const { requirements } = this.#parts;
+    if (places.some(({ requirement }) => requirements.find(requirement) === undefined)) await requirements.load();
+    await this.#scheduler.look(places);
+    this.#dispatching.wake();
+    return false;
+  }
+
+  async #readNodes(): Promise<boolean> {
+    await this.#parts.fleet.registry.load();
+    this.nodesChanged();
     return false;
   }
 

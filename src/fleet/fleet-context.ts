@@ -6,6 +6,7 @@ import type { Clock } from '../domain/clock.ts';
 import type { BrokerAccess, NodeTrust } from '../domain/node.ts';
 import type { AuditLogger } from '../ledger/audit-logger.ts';
 import type { Database } from '../platform/postgres/pool.ts';
+import type { Leases } from './leases.ts';
 import type { ReceiptsThrough } from './receipts-through.ts';
 import type { NodeRegistry } from './registry.ts';
 
@@ -39,6 +40,7 @@ export interface FleetOptions {
 
 export interface FleetContext extends FleetOptions {
   registry: NodeRegistry;
+  leases: Leases;
   receiptsThrough: ReceiptsThrough;
   /** The trust set, with proofs of the keys that are not among `knownKids`; all keys without proofs where that is undefined. */
   trust: (knownKids?: readonly string[]) => Promise<NodeTrust>;

@@ -4,36 +4,20 @@ import type { Queryable } from '../platform/postgres/pool.ts';
 import type { PublicJwk } from '../domain/signer.ts';
 import { nilUuid } from '../proof/ids.ts';
 
+export type NodeStatus = 'active' | 'unhealthy' | 'quarantined' | 'gone';
+
+/** A node as it is shown. */
 export interface NodeRow {
   node_id: string;
   name: string;
-  status: 'active' | 'unhealthy' | 'quarantined' | 'gone';
+  status: NodeStatus;
   slots: number;
   labels: Record<string, string>;
   capabilities: Record<string, string>;
-  kid: string;
-  jwk: PublicJwk;
-  boot_id: string | null;
   metrics: Record<string, number> | null;
   registered_at: Date;
   last_heartbeat: Date | null;
   lease_until: Date;
-  /** Whether its lease runs, by the database's clock. */
-  is_leased: boolean;
-  /** From when its key is trusted, by the log. */
-  trusted_from: Date;
-}
-
-const columns = `n.node_id, n.name, n.status, n.slots, n.labels, n.capabilities, n.kid, n.jwk, n.boot_id, n.metrics,
-  n.registered_at, n.last_heartbeat, n.lease_until, n.lease_until > now() as is_leased, k.trusted_from`;
-
-const present = `select ${columns} from nodes n join trusted_keys k on k.kid = n.kid where n.status <> 'gone'`;
-
-/** All nodes that have not gone. */
-export async function readNodes(db: Queryable): Promise<NodeRow[]> {
-  const text = `${present} order by n.node_id`;
-  const found = await db.query<NodeRow>({ name: 'read_nodes', text, values: [] });
-  return found.rows;
 }
 
 /** Nodes that have not gone beyond an id, in the order of ids, at most `limit`; and how many there are in all. */
@@ -45,7 +29,8 @@ export async function readNodePage(
   const [page, counted] = await Promise.all([
     db.query<NodeRow>({
       name: 'read_node_page',
-      text: `${present} and n.node_id > $1 order by n.node_id limit $2`,
+      text: `select node_id, name, status, slots, labels, capabilities, metrics, registered_at, last_heartbeat, lease_until
+               from nodes where status <> 'gone' and node_id > $1 order by node_id limit $2`,
       values: [after ?? nilUuid, limit],
     }),
     db.query<{ n: number }>({
@@ -55,13 +40,6 @@ export async function readNodePage(
     }),
   ]);
   return { nodes: page.rows, total: counted.rows[0]?.n ?? 0 };
-}
-
-/** One node; undefined where there is none, or it has gone. */
-export async function readNode(db: Queryable, nodeId: string): Promise<NodeRow | undefined> {
-  const text = `${present} and n.node_id = $1`;
-  const found = await db.query<NodeRow>({ name: 'read_node', text, values: [nodeId] });
-  return found.rows[0];
 }
 
 export interface JoinToken {
@@ -151,50 +129,6 @@ export async function replaceCredential(
     values: [nodeId, kid, credentialSha256],
   });
   return updated.rowCount === 1;
-}
-
-export interface RenewedLease {
-  lease_until: Date;
-  /** What the node was before. */
-  was: NodeRow['status'];
-  boot_before: string | null;
-  slots_before: number;
-  credential_s_left: number;
-}
-
-/** Notes a heartbeat and renews the lease. Undefined where the credential is not the node's current one, or the node may not report. */
-export async function renewLease(
-  db: Queryable,
-  heartbeat: {
-    node_id: string;
-    credential_sha256: Buffer;
-    boot_id: string;
-    metrics: Record<string, number>;
-    slots: number;
-    capabilities: Record<string, string>;
-    lease_s: number;
-  },
-): Promise<RenewedLease | undefined> {
-  const updated = await db.query<RenewedLease>({
-    name: 'renew_lease',
-    text: `update nodes n set last_heartbeat = now(), lease_until = now() + make_interval(secs => $5), boot_id = $2, metrics = $3,
-                  status = 'active', slots = $4, capabilities = $6
-             from (select node_id, status, boot_id, slots from nodes where node_id = $1 and credential_sha256 = $7
-                      and credential_expires_at > now() and status in ('active', 'unhealthy') for update) b
-            where n.node_id = b.node_id
-            returning n.lease_until, b.status as was, b.boot_id as boot_before, b.slots as slots_before,
-                      extract(epoch from n.credential_expires_at - now())::float8 as credential_s_left`,
-    values: [
-      heartbeat.node_id,
-      heartbeat.boot_id,
-      JSON.stringify(heartbeat.metrics),
-      heartbeat.slots,
-      heartbeat.lease_s,
-      JSON.stringify(heartbeat.capabilities),
-      heartbeat.credential_sha256,
-    ],
-  });
-  return updated.rows[0];
 }
 
 /** Nodes that were heard of too long ago become unhealthy; answers which. */

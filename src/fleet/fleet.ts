@@ -11,6 +11,7 @@ import { markUnhealthy } from './fleet-sql.ts';
 import { answerHeartbeat } from './heartbeat.ts';
 import { joinFleet } from './join.ts';
 import type { FleetContext, FleetOptions } from './fleet-context.ts';
+import { Leases } from './leases.ts';
 import { ReceiptsThrough } from './receipts-through.ts';
 import { NodeRegistry } from './registry.ts';
 import { TrustSet } from './trust-set.ts';
@@ -29,6 +30,7 @@ export class Fleet {
     this.#context = {
       ...options,
       registry: this.registry,
+      leases: new Leases(options.database, options.leaseS),
       receiptsThrough: new ReceiptsThrough(options.database),
       trust: (knownKids) => trustSet.read(knownKids),
       declareNode: (nodeId) => this.#declare(nodeId),

@@ -1,6 +1,5 @@
 /** Answers heartbeats: renews the lease, settles what a node has in hand, and passes on what it must know. */
 
-import { createHash } from 'node:crypto';
 import { parseApiKey } from '../aaa/api-key.ts';
 import { readOrdersOfNode, type OutstandingOrder } from '../collect/collect-sql.ts';
 import { loseAttempts, markRunning, republish } from '../collect/recover.ts';
@@ -12,7 +11,8 @@ import { clockSkewS } from '../proof/manifest.ts';
 import { fieldErrors } from '../tasks/plan.ts';
 import { renewCredential, takeCredential } from './credential.ts';
 import type { FleetContext } from './fleet-context.ts';
-import { readCancelRequests, renewLease, type RenewedLease } from './fleet-sql.ts';
+import { readCancelRequests } from './fleet-sql.ts';
+import { reviveNode, type RenewedLease } from './heartbeat-sql.ts';
 import { currentConfig } from './node-config.ts';
 
 /** Orders younger than this may still be on their way to the node while its heartbeat is on its way here. */
@@ -32,17 +32,16 @@ export async function answerHeartbeat(
     throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
   }
   const beat = parseBeat(body);
-  const renewed = await renew(nodeId, parsed.sha256, beat, context);
+  const { isRevived, through, ...renewed } = await renew(nodeId, parsed.sha256, beat, context);
   const isNewBoot = renewed.boot_before !== beat.boot_id;
-  const isBack = isNewBoot || renewed.was !== 'active';
+  const isBack = isNewBoot || isRevived;
   // While the broker is away, the queue is declared when it is back.
   if (isBack) await context.declareNode(nodeId).catch(() => undefined);
   if (isBack || renewed.slots_before !== slotsOf(beat)) {
     await context.registry.loadNode(nodeId);
     context.onNodesChanged();
   }
-  // Read before the orders are: what has arrived by now is not expected of the node any more.
-  const through = await context.receiptsThrough.find(nodeId, beat.boot_id);
+  // Receipts are read no later than the orders: what has arrived by then is not expected of the node any more.
   const throughBoots = await Promise.all(
     beat.spooled_boots.map(async ({ boot_id }) => ({
       boot_id,
@@ -51,17 +50,21 @@ export async function answerHeartbeat(
   );
   const hasAllReceipts =
     through >= beat.receipts_seq && beat.spooled_boots.every(({ seq }, i) => (throughBoots[i]?.seq ?? -1) >= seq);
-  const listAttempts =
-    !context.isFenced() && (await settleAttempts(nodeId, beat, { isNewBoot, hasAllReceipts }, context));
-  const { config, version } = await currentConfig(context.database);
+  const { list, sha256 } = beat.attempts;
+  const listAttempts = list === undefined && sha256 !== renewed.attempts_sha256 && !context.isFenced();
+  if (list !== undefined && !context.isFenced()) {
+    await settleAttempts(nodeId, list, { isNewBoot, hasAllReceipts }, context);
+  }
+  const hasConfig = renewed.config_version === beat.config_version;
+  const { config, version } = hasConfig ? { version: beat.config_version } : await currentConfig(context.database);
   return {
     lease_until: renewed.lease_until.toISOString(),
     receipts_through: through,
     receipts_through_boots: throughBoots,
-    cancel: await readCancelRequests(context.database, nodeId),
+    cancel: renewed.has_cancel_requests ? await readCancelRequests(context.database, nodeId) : [],
     config_version: version,
     ...(listAttempts ? { list_attempts: true } : {}),
-    ...(version === beat.config_version ? {} : { config }),
+    ...(config === undefined ? {} : { config }),
     trust: await context.trust(beat.manifest_kids ?? []),
     ...(await renewals(nodeId, beat, renewed, context)),
     time: new Date(context.clock.now()).toISOString(),
@@ -85,53 +88,65 @@ async function renewals(
   };
 }
 
+/** A lease, with how far the receipts of the boot have arrived, and whether the node had fallen silent before. */
+interface Renewal extends RenewedLease {
+  isRevived: boolean;
+  through: number;
+}
+
 /** Renews the lease by the current credential, or by the next one, which becomes the current one. */
 async function renew(
   nodeId: string,
   credentialSha256: Buffer,
   beat: Heartbeat,
   context: FleetContext,
-): Promise<RenewedLease> {
-  const renewed = await renewByCurrent(nodeId, credentialSha256, beat, context);
-  if (renewed !== undefined) return renewed;
+): Promise<Renewal> {
+  const renewed = await renewActive(nodeId, credentialSha256, beat, context);
+  if (renewed !== undefined) return { ...renewed, isRevived: false };
   await takeCredential(credentialSha256, nodeId, beat.boot_id, context);
-  const taken = await renewByCurrent(nodeId, credentialSha256, beat, context);
-  if (taken !== undefined) return taken;
+  const isRevived = await revive(nodeId, credentialSha256, context);
+  const taken = await renewActive(nodeId, credentialSha256, beat, context);
+  if (taken !== undefined) return { ...taken, isRevived };
   throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
 }
 
-/** A node that was unhealthy and is back is told of in the same transaction. */
-function renewByCurrent(
+async function renewActive(
   nodeId: string,
   credentialSha256: Buffer,
   beat: Heartbeat,
-  context: FleetContext,
-): ReturnType<typeof renewLease> {
-  return context.database.transaction(async (tx) => {
-    const renewed = await renewLease(tx, {
-      node_id: nodeId,
-      credential_sha256: credentialSha256,
-      boot_id: beat.boot_id,
-      metrics: beat.metrics,
-      slots: slotsOf(beat),
-      capabilities: Object.fromEntries(beat.capabilities.map(({ tool, digest }) => [tool, digest])),
-      lease_s: context.leaseS,
-    });
-    if (renewed?.was === 'unhealthy') {
-      const target = { kind: 'node', id: nodeId };
-      const data = { status: 'active' };
-      await context.audit.append(tx, [
+  { leases, receiptsThrough }: FleetContext,
+): Promise<Omit<Renewal, 'isRevived'> | undefined> {
+  const after = receiptsThrough.known(nodeId, beat.boot_id);
+  const renewed = await leases.renew({
+    node_id: nodeId,
+    credential_sha256: credentialSha256,
+    boot_id: beat.boot_id,
+    metrics: beat.metrics,
+    slots: slotsOf(beat),
+    capabilities: Object.fromEntries(beat.capabilities.map(({ tool, digest }) => [tool, digest])),
+    receipts_through: after,
+  });
+  if (renewed === undefined) return undefined;
+  return { ...renewed, through: receiptsThrough.take(nodeId, beat.boot_id, after, renewed.receipt_seqs) };
+}
+
+/** A node that was unhealthy and is back is told of in the same transaction. */
+function revive(nodeId: string, credentialSha256: Buffer, { database, audit }: FleetContext): Promise<boolean> {
+  return database.transaction(async (tx) => {
+    const isRevived = await reviveNode(tx, nodeId, credentialSha256);
+    if (isRevived) {
+      await audit.append(tx, [
         {
           type: 'node.status',
           outcome: 'success',
           reason: 'heartbeats_back',
           actor: { id: nodeId, kind: 'node' },
-          target,
-          data,
+          target: { kind: 'node', id: nodeId },
+          data: { status: 'active' },
         },
       ]);
     }
-    return renewed;
+    return isRevived;
   });
 }
 
@@ -149,28 +164,25 @@ function parseBeat(body: unknown): Heartbeat {
   });
 }
 
-/** Compares what the node has with what it should have. True where its list is needed for that. */
+/** Compares what the node has with what it should have. */
 async function settleAttempts(
   nodeId: string,
-  beat: Heartbeat,
+  list: readonly HeldAttempt[],
   { isNewBoot, hasAllReceipts }: { isNewBoot: boolean; hasAllReceipts: boolean },
   context: FleetContext,
-): Promise<boolean> {
+): Promise<void> {
   const orders = await readOrdersOfNode(context.database, nodeId);
-  const { list, sha256 } = beat.attempts;
-  if (list === undefined) return sha256 !== attemptsSha256(orders);
   const held = new Map(list.map((attempt) => [`${attempt.task_id} ${attempt.attempt.toString()}`, attempt]));
   await markRunning(
     context.database,
     orders.filter((order) => order.state === 'dispatched' && held.get(keyOf(order))?.is_started === true),
   );
   // An order that has ended is missing too while its receipt is on the way.
-  if (!hasAllReceipts) return false;
+  if (!hasAllReceipts) return;
   const nowMs = context.clock.now();
   const beforeMs = nowMs - (isNewBoot ? onTheWayToBootMs : onTheWayMs);
   const missing = orders.filter((order) => !held.has(keyOf(order)) && order.issued_at.getTime() < beforeMs);
   await settleMissing(nodeId, missing, nowMs, context);
-  return false;
 }
 
 /**
@@ -197,10 +209,4 @@ async function settleMissing(
 
 function keyOf({ task_id, attempt }: Pick<HeldAttempt, 'task_id' | 'attempt'>): string {
   return `${task_id} ${attempt.toString()}`;
-}
-
-/** SHA-256 over the lines `<task_id> <attempt> <0 or 1>\n`, 1 for a started one, in ascending order, as lower-case hex. */
-function attemptsSha256(orders: readonly OutstandingOrder[]): string {
-  const lines = orders.map((order) => `${keyOf(order)} ${order.state === 'running' ? '1' : '0'}\n`).sort();
-  return createHash('sha256').update(lines.join('')).digest('hex');
 }

@@ -16,14 +16,24 @@ export class ReceiptsThrough {
 
   /** The last `seq` up to which there is no gap; -1 where not even the first has arrived. */
   async find(nodeId: string, bootId: string): Promise<number> {
-    const key = `${nodeId} ${bootId}`;
-    let through = this.#through.get(key) ?? -1;
-    for (const seq of await readReceiptSeqs(this.#database, nodeId, bootId, through)) {
+    const after = this.known(nodeId, bootId);
+    return this.take(nodeId, bootId, after, await readReceiptSeqs(this.#database, nodeId, bootId, after));
+  }
+
+  /** As `find` answered last. */
+  known(nodeId: string, bootId: string): number {
+    return this.#through.get(`${nodeId} ${bootId}`) ?? -1;
+  }
+
+  /** As `find`, from the numbers beyond `after` that have arrived, ascending. */
+  take(nodeId: string, bootId: string, after: number, seqs: readonly number[]): number {
+    let through = after;
+    for (const seq of seqs) {
       if (seq !== through + 1) break;
       through = seq;
     }
     if (this.#through.size >= bootsMax) this.#through.clear();
-    this.#through.set(key, through);
+    this.#through.set(`${nodeId} ${bootId}`, through);
     return through;
   }
 }

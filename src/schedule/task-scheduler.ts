@@ -1,7 +1,10 @@
 /** Decides which tasks run next: fair turns between principals and their sources, by rank within. */
 
 import type { ReadyTask } from '../tasks/ready-task.ts';
+import type { Place } from '../domain/peer-work.ts';
+import { nilUuid } from '../proof/ids.ts';
 import { Ring } from './ring.ts';
+import { goesBefore } from './task-heap.ts';
 import { beforeAll, Window, type FoundRows, type WindowKey } from './window.ts';
 
 export interface SchedulerSizes {
@@ -27,6 +30,22 @@ export type ReadWindow = (
   after: WindowKey,
   limit: number,
 ) => Promise<ReadyTask[]>;
+
+/** Where these have been queued: few places, since tasks of one call have most in common. */
+export function placesOf(tasks: readonly ReadyTask[]): Place[] {
+  const places = new Map<string, Place>();
+  let at: Place | undefined;
+  for (const { requirement, principal, source, rank, task_id } of tasks) {
+    if (at?.requirement !== requirement || at.principal !== principal || at.source !== source || at.rank !== rank) {
+      const key = JSON.stringify([requirement, principal, source, rank]);
+      at = places.get(key) ?? { requirement, principal, source, rank, count: 0, last: task_id };
+      places.set(key, at);
+    }
+    at.count++;
+    if (task_id > at.last) at.last = task_id;
+  }
+  return [...places.values()];
+}
 
 /** What one source of a principal has queued: a window for each requirement. */
 type SourceQueue = Map<number, Window>;
@@ -138,6 +157,30 @@ export class TaskScheduler {
     if (this.#windows.length > idleWindowsMax) this.#prune();
   }
 
+  /** Reads what another process has queued at these places. */
+  async look(places: readonly Place[]): Promise<void> {
+    for (const place of places) {
+      const window = this.#window(place.requirement, place.principal, place.source);
+      let after: WindowKey | undefined = { rank: place.rank, task_id: nilUuid };
+      while (after !== undefined) after = await this.#lookAfter(window, after, place);
+    }
+  }
+
+  /** Reads one page; answers the key to go on from, if what was looked for may lie beyond it. */
+  async #lookAfter(window: Window, after: WindowKey, { rank, count, last }: Place): Promise<WindowKey | undefined> {
+    // What lies beyond what is held is read when the window has come that far.
+    if (!window.complete && goesBefore(window.high, { rank, task_id: last })) return undefined;
+    let end: WindowKey | undefined;
+    await this.#inTurn(() =>
+      this.#readInto(window, after, Math.min(count, this.#page()), (fresh, key, reachesEnd) => {
+        const isBeyond = reachesEnd || key === undefined || !goesBefore(key, { rank, task_id: last });
+        end = isBeyond ? undefined : key;
+        return fresh.filter((task) => window.offer(task, this.#windowMax()));
+      }),
+    );
+    return end;
+  }
+
   /** Lets go of windows that hold nothing: labels of submitters come and go. */
   #prune(): void {
     this.#windows = this.#windows.filter((window) => window.heap.size > 0 || !window.complete);
@@ -153,29 +196,35 @@ export class TaskScheduler {
   }
 
   #readOn(window: Window): Promise<boolean> {
-    return this.#readInto(window, window.high, (...found) => {
+    return this.#readInto(window, window.high, this.#page(), (...found) => {
       window.extend(...found);
+      return found[0];
     });
   }
 
   #readAgain(window: Window): Promise<boolean> {
-    return this.#readInto(window, beforeAll, (...found) => {
+    return this.#readInto(window, beforeAll, this.#page(), (...found) => {
       window.refresh(...found);
+      return found[0];
     });
   }
 
-  /** True where something was found that was not known. */
-  async #readInto(window: Window, after: WindowKey, take: (...found: FoundRows) => void): Promise<boolean> {
+  /** `take` answers what is held now of what was not known. True where that is something. */
+  async #readInto(
+    window: Window,
+    after: WindowKey,
+    limit: number,
+    take: (...found: FoundRows) => readonly ReadyTask[],
+  ): Promise<boolean> {
     this.#reading = true;
     try {
-      const limit = this.#page();
       const rows = await this.#read(window, after, limit);
       // Nothing is handed out of a window that was let go of meanwhile: what it would hold must not become known.
       if (this.#queueOf(window).get(window.requirement) !== window) return false;
       const fresh = rows.filter((task) => !this.#isKnown(task));
-      take(fresh, rows.at(-1), rows.length < limit);
-      for (const task of fresh) this.#hold(task);
-      return fresh.length > 0;
+      const held = take(fresh, rows.at(-1), rows.length < limit);
+      for (const task of held) this.#hold(task);
+      return held.length > 0;
     } finally {
       this.#reading = false;
       const missed = this.#offeredWhileReading.filter((task) => !this.#isKnown(task));

@@ -50,13 +50,35 @@ describe('what an orchestrator knows of its nodes', () => {
     expect(changes).to.equal(before);
   });
 
+  it('reads what nodes tell of themselves where that has changed, and no more', async () => {
+    const { database } = test.log;
+    const read: unknown[] = [];
+    const counted: Database = {
+      ...database,
+      query: (statement, values) => {
+        if (typeof statement === 'object' && statement.name === 'read_node_descriptions') read.push(statement);
+        return database.query<never>(statement, values);
+      },
+    };
+    const registry = new NodeRegistry(counted);
+    const digest = `sha256:${'a'.repeat(64)}`;
+    await registry.load();
+    await test.beat(node);
+    await registry.load();
+    expect(read).to.have.lengthOf(1);
+    await test.beat(node, { capabilities: [{ tool: 'a.tool', digest }] });
+    await registry.load();
+    expect(read).to.have.lengthOf(2);
+    expect(registry.ready()).to.have.deep.nested.property('[0].capabilities', { 'a.tool': digest });
+  });
+
   it('keeps what it knows of one node while it reads all of them', async () => {
     const { database } = test.log;
     const slow: Database = {
       ...database,
       query: async (statement, values) => {
         const read = await database.query<never>(statement, values);
-        const isOfAll = typeof statement === 'object' && statement.name === 'read_nodes';
+        const isOfAll = typeof statement === 'object' && statement.name === 'read_node_states';
         if (isOfAll) await database.query('select pg_sleep(0.2)');
         return read;
       },

@@ -20,16 +20,17 @@ export interface TestNode {
   bootId: string;
 }
 
+type Told = Pick<Heartbeat, 'status' | 'slots' | 'capabilities' | 'config_version' | 'manifest_kids'>;
+
+const saysNothing: Told = { status: 'active', slots: 1, capabilities: [], config_version: 0 };
+
 export interface TestFleet {
   fleet: Fleet;
   log: TestLog;
   broker: Broker;
   join(): Promise<TestNode>;
   /** One heartbeat, with what of the node's is to be different. */
-  beat(
-    node: TestNode,
-    over?: Partial<Pick<TestNode, 'credential' | 'bootId'> & Pick<Heartbeat, 'status' | 'slots'>>,
-  ): Promise<HeartbeatAnswer>;
+  beat(node: TestNode, over?: Partial<Pick<TestNode, 'credential' | 'bootId'> & Told>): Promise<HeartbeatAnswer>;
   /** Records of a type, in the order of the log. */
   records(
     type: string,
@@ -74,7 +75,7 @@ export async function startTestFleet(options: TestFleetOptions = {}): Promise<Te
       return { nodeId, key, credential, bootId: newId<BootId>() };
     },
     beat: (node, over = {}) => {
-      const { nodeId, credential, bootId, ...told } = { status: 'active' as const, slots: 1, ...node, ...over };
+      const { nodeId, credential, bootId, ...told } = { ...saysNothing, ...node, ...over };
       return fleet.heartbeat(credential, nodeId, heartbeat(bootId, told));
     },
     records: async (type) => {
@@ -93,10 +94,11 @@ export async function startTestFleet(options: TestFleetOptions = {}): Promise<Te
 }
 
 /** Of a node that has nothing in hand. */
-function heartbeat(bootId: string, { status, slots }: Pick<Heartbeat, 'status' | 'slots'>): Heartbeat {
+function heartbeat(bootId: string, { status, slots, capabilities, config_version, manifest_kids }: Told): Heartbeat {
   return {
-    ...{ boot_id: bootId, status, metrics: {}, slots, capabilities: [] },
+    ...{ boot_id: bootId, status, metrics: {}, slots, capabilities },
     attempts: { count: 0, sha256: createHash('sha256').digest('hex') },
-    ...{ receipts_seq: -1, spooled_boots: [], config_version: 0 },
+    ...{ receipts_seq: -1, spooled_boots: [], config_version },
+    ...(manifest_kids === undefined ? {} : { manifest_kids }),
   };
 }

@@ -3,14 +3,9 @@
 import { findTokenBySha256, findTokensById, touchTokens } from '../../src/aaa/token-sql.ts';
 import { renewLead, takeLead } from '../../src/engine/leadership.ts';
 import { findCredential, lockNode } from '../../src/fleet/credential-sql.ts';
-import {
-  markUnhealthy,
-  readCancelRequests,
-  readNode,
-  readNodes,
-  readReceiptSeqs,
-  renewLease,
-} from '../../src/fleet/fleet-sql.ts';
+import { markUnhealthy, readCancelRequests, readReceiptSeqs } from '../../src/fleet/fleet-sql.ts';
+import { renewLeases } from '../../src/fleet/heartbeat-sql.ts';
+import { readNodeDescriptions, readNodeState, readNodeStates } from '../../src/fleet/registry-sql.ts';
 import { currentConfig } from '../../src/fleet/node-config.ts';
 import { findTrustRecord, readTrustedKeys } from '../../src/ledger/trust.ts';
 import { sha256 } from '../../src/proof/hash.ts';
@@ -58,15 +53,18 @@ export const fleetStatements: readonly HotStatement[] = [
     rows: () => 4,
   },
   {
-    name: 'read_node',
-    run: (database, load) => readNode(database, load.id('node', 1)),
+    name: 'read_node_state, read_node_descriptions',
+    run: async (database, load) => {
+      await readNodeState(database, load.id('node', 1));
+      await readNodeDescriptions(database, [load.id('node', 1)]);
+    },
     indexes: [],
-    rows: () => 2,
+    rows: () => 3,
   },
   {
-    name: 'read_nodes, mark_unhealthy, read_trusted_keys, current_node_config',
+    name: 'read_node_states, mark_unhealthy, read_trusted_keys, current_node_config',
     run: async (database) => {
-      await readNodes(database);
+      await readNodeStates(database);
       await markUnhealthy(database, 86_400);
       await readTrustedKeys(database);
       await currentConfig(database);
@@ -76,20 +74,25 @@ export const fleetStatements: readonly HotStatement[] = [
     rows: (load) => 4 * load.sizes.nodes,
   },
   {
-    name: 'renew_lease',
+    name: 'renew_leases',
     run: (database, load) =>
-      renewLease(database, {
-        node_id: load.id('node', 3),
-        credential_sha256: hashOf(3),
-        boot_id: load.id('boot', 3),
-        metrics: {},
-        slots: 4,
-        capabilities: {},
-        lease_s: 30,
-      }),
-    indexes: [],
-    rows: () => 2,
-    writes: () => 1,
+      renewLeases(
+        database,
+        [3, 4].map((n) => ({
+          node_id: load.id('node', n),
+          credential_sha256: hashOf(n),
+          boot_id: load.id('boot', n),
+          metrics: {},
+          slots: 4,
+          capabilities: {},
+          receipts_through: -1,
+        })),
+        30,
+      ),
+    indexes: ['manifests_open', 'queue_pkey'],
+    also: ['receipts_node_id_boot_id_seq_key'],
+    rows: (load) => 2 * (3 * load.sizes.running + load.sizes.dispatched),
+    writes: () => 2,
   },
   {
     name: 'lock_node, find_node_credential',

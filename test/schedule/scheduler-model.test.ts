@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
 import { goesBefore } from '../../src/schedule/task-heap.ts';
-import { TaskScheduler, type ReadWindow, type SchedulerSizes } from '../../src/schedule/task-scheduler.ts';
+import { placesOf, TaskScheduler, type ReadWindow, type SchedulerSizes } from '../../src/schedule/task-scheduler.ts';
 import type { ReadyTask } from '../../src/tasks/ready-task.ts';
 import { readyTask, taskId } from './ready-tasks.ts';
 
@@ -123,6 +123,11 @@ class World {
     this.#works.push(this.scheduler[work]());
   }
 
+  /** As another process tells where it has queued tasks. */
+  look(): void {
+    this.#works.push(this.scheduler.look(placesOf(this.unoffered.splice(0))));
+  }
+
   async letReadsGoOn(): Promise<void> {
     for (const resolve of this.#reads.splice(0)) resolve();
     await settle();
@@ -185,6 +190,16 @@ const steps: fc.Arbitrary<{ name: string; run: Step }> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.boolean().map((isTold) => ({ name: 'commit', run: (world: World) => world.commit(isTold) })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.constant({
+      name: 'look',
+      run: async (world: World) => {
+        world.look();
+        await settle();
+      },
+    }),
   },
   {
     weight: 2,

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { ReadyTask } from '../../src/tasks/ready-task.ts';
-import { TaskScheduler } from '../../src/schedule/task-scheduler.ts';
+import { placesOf, TaskScheduler } from '../../src/schedule/task-scheduler.ts';
 import { QueueTable } from './queue-table.ts';
 import { readyTask, taskId } from './ready-tasks.ts';
 
@@ -35,6 +35,53 @@ describe('the scheduler', () => {
       readyTask(3, { rank: 20 }),
     ]);
     expect(ids(scheduler.take(10, anything, anything))).to.deep.equal([2, 3, 4, 1]);
+  });
+
+  it('finds what another process has queued where that tells of it, in one read', async () => {
+    const { scheduler, table } = await setup(range(1, 4));
+    const told = range(20, 40, { rank: 5 });
+    for (const task of [...told, ...range(50, 60, { rank: 6 })]) table.insert(task);
+    const before = table.reads;
+    await scheduler.look(placesOf(told.toReversed()));
+    expect(table.reads).to.equal(before + 1);
+    expect(ids(scheduler.take(100, anything, anything))).to.deep.equal([...ids(range(1, 4)), ...ids(told)]);
+  });
+
+  it('looks on where a place holds more than was told, until it has all of it', async () => {
+    const held = range(1, 2);
+    const { scheduler, table } = await setup(held);
+    const other = range(2, 30, { rank: 5 });
+    const told = range(30, 40, { rank: 5 });
+    for (const task of [...other, ...told]) table.insert(task);
+    await scheduler.look(placesOf(told));
+    expect(ids(scheduler.take(100, anything, anything))).to.deep.equal(ids([...held, ...other, ...told]));
+  });
+
+  it('does not look where what is held does not reach', async () => {
+    const table = new QueueTable(range(1, 200, { rank: 1 }));
+    const scheduler = new TaskScheduler(table.read, { held: 10, page: 10, windowMin: 10 });
+    scheduler.discover(table.keys());
+    await scheduler.refill();
+    const before = table.reads;
+    const deep = range(300, 301, { rank: 2 });
+    table.insert(deep[0]!);
+    await scheduler.look(placesOf(deep));
+    expect(table.reads).to.equal(before);
+  });
+
+  it('tells of a place for each queue and rank', () => {
+    const rank = 3;
+    const tasks = [
+      ...range(1, 4, { rank }),
+      readyTask(9),
+      ...range(4, 6, { rank }),
+      readyTask(8, { rank, principal: 'bob' }),
+    ];
+    expect(placesOf(tasks).map(({ count, last }) => [count, parseInt(last.slice(-12), 16)])).to.deep.equal([
+      [5, 5],
+      [1, 9],
+      [1, 8],
+    ]);
   });
 
   it('puts an offered task of smaller rank before what is held', async () => {

@@ -5,8 +5,11 @@ import { translateFailure } from './failure.ts';
 import type { Queryable, Statement } from './pool.ts';
 import { openSession } from './session.ts';
 
-/** Told that something may be there on this channel. Carries nothing: the handler looks for itself. */
-export type WakeHandler = () => void;
+/**
+ * Told that something may be there on this channel, with what `notify` said of it: a hint, which may be lost. Undefined where anything may
+ * have been said: the connection came back.
+ */
+export type WakeHandler = (said: string | undefined) => void;
 
 /**
  * Wakes listeners elsewhere; who calls knows already. Wakes are hints: one may stand for many, and some come for nothing (every time the connection
@@ -18,8 +21,8 @@ export interface Notifier {
    * comes; it is caught up with one wake. The answer takes the handler away again. Fails `unavailable` when the database is away now.
    */
   listen(channel: string, handler: WakeHandler): Promise<() => void>;
-  /** To be called after the commit. Wakes the handlers of other notifiers within a few milliseconds. */
-  notify(channel: string): void;
+  /** To be called after the commit. Wakes the handlers of other notifiers within a few milliseconds. `said` is `saidMaxBytes` long at most. */
+  notify(channel: string, said?: string): void;
   /** Stops; what has not been sent is dropped. */
   close(): Promise<void>;
 }
@@ -35,20 +38,23 @@ export interface NotifierOptions {
   backoffMs?: { first: number; longest: number };
 }
 
+/** PostgreSQL takes payloads of less than 8000 bytes; a part of them says who sent it. */
+export const saidMaxBytes = 7900;
+
 const CHANNEL_PATTERN = /^[a-z][a-z0-9_]{0,62}$/;
 
 /** Starts a notifier; it connects with the first `listen`. */
 export function createNotifier(options: NotifierOptions): Notifier {
-  /** Sent as payload, so that this process knows its own notifications when they come back. */
-  const self = randomUUID();
+  /** Payloads begin with it, so that this process knows its own notifications when they come back. */
+  const self = `${randomUUID()} `;
   const handlers = new Map<string, Set<WakeHandler>>();
   const sender = createSender(options.database, self, options.intervalMs ?? 5);
   const ear = createEar(options, (channel, payload) => {
-    if (payload !== self) wake(channel);
+    if (payload?.startsWith(self) !== true) wake(channel, payload?.slice(self.length));
   });
 
-  function wake(channel: string): void {
-    for (const handler of [...(handlers.get(channel) ?? [])]) handler();
+  function wake(channel: string, said: string | undefined): void {
+    for (const handler of [...(handlers.get(channel) ?? [])]) handler(said);
   }
 
   return {
@@ -64,9 +70,10 @@ export function createNotifier(options: NotifierOptions): Notifier {
       }
       return () => void known.delete(handler);
     },
-    notify(channel) {
+    notify(channel, said = '') {
       checkChannel(channel);
-      sender.send(channel);
+      if (Buffer.byteLength(said) > saidMaxBytes) throw new RangeError('too much is said with a notification');
+      sender.send(channel, said);
     },
     async close() {
       handlers.clear();
@@ -81,8 +88,8 @@ function checkChannel(channel: string): void {
 }
 
 /** The first wake goes at once; those of the next `intervalMs` go together when it is over. */
-function createSender(database: Queryable, payload: string, intervalMs: number) {
-  const waiting = new Set<string>();
+function createSender(database: Queryable, self: string, intervalMs: number) {
+  const waiting = new Map<string, Set<string>>();
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
@@ -91,15 +98,15 @@ function createSender(database: Queryable, payload: string, intervalMs: number) 
     if (waiting.size === 0 || stopped) return;
     timer = setTimeout(flush, intervalMs);
     timer.unref();
-    const statement = notifyStatement([...waiting], payload);
+    const statement = notifyStatement(waiting, self);
     waiting.clear();
     // Lost with its connection: listeners look for themselves when theirs comes back, and now and then anyway.
     database.query(statement).catch(() => undefined);
   }
 
   return {
-    send(channel: string): void {
-      waiting.add(channel);
+    send(channel: string, said: string): void {
+      waiting.set(channel, (waiting.get(channel) ?? new Set()).add(said));
       if (timer === undefined) flush();
     },
     stop(): void {
@@ -109,8 +116,13 @@ function createSender(database: Queryable, payload: string, intervalMs: number) 
   };
 }
 
-function notifyStatement(channels: string[], payload: string): Statement {
-  return { name: 'notify', text: 'select pg_notify(c, $2) from unnest($1::text[]) as c', values: [channels, payload] };
+function notifyStatement(waiting: ReadonlyMap<string, ReadonlySet<string>>, self: string): Statement {
+  const sent = [...waiting].flatMap(([channel, all]) => [...all].map((said) => ({ channel, payload: self + said })));
+  return {
+    name: 'notify',
+    text: 'select pg_notify(c, p) from unnest($1::text[], $2::text[]) as n (c, p)',
+    values: [sent.map(({ channel }) => channel), sent.map(({ payload }) => payload)],
+  };
 }
 
 /** Holds the listening connection and makes it anew whenever it ends. */

@@ -1,7 +1,7 @@
 /** Waking other processes. */
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { createNotifier, type Notifier } from '../../../src/platform/postgres/notify.ts';
+import { createNotifier, saidMaxBytes, type Notifier } from '../../../src/platform/postgres/notify.ts';
 import type { Database, Statement } from '../../../src/platform/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
@@ -100,6 +100,41 @@ describe('a notifier', () => {
     expect(sent).to.have.length(1);
     await bell.rung(2);
     expect(sent).to.deep.equal([['a'], ['a', 'b']]);
+  });
+
+  it('brings what was said, each thing once, and nothing where something may be missing', async () => {
+    const [here, there] = [open(), open()];
+    const heard: (string | undefined)[] = [];
+    const bell = createBell();
+    await there.listen('tasks', (said) => {
+      heard.push(said);
+      bell.ring();
+    });
+    here.notify('tasks', 'first');
+    for (const said of ['a', 'b é', 'a']) here.notify('tasks', said);
+    here.notify('tasks');
+    await bell.rung(4);
+    expect(heard).to.deep.equal(['first', 'a', 'b é', '']);
+    await test.database.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'writ listen'",
+    );
+    await bell.rung(5);
+    expect(heard[4]).to.equal(undefined);
+  });
+
+  it('says as much as PostgreSQL takes, and refuses more', async () => {
+    const [here, there] = [open(), open()];
+    const bell = createBell();
+    const long = 'x'.repeat(saidMaxBytes);
+    let heard: string | undefined;
+    await there.listen('tasks', (said) => {
+      heard = said;
+      bell.ring();
+    });
+    here.notify('tasks', long);
+    await bell.rung(1);
+    expect(heard).to.equal(long);
+    expect(() => here.notify('tasks', `${long}x`)).to.throw(RangeError);
   });
 
   it('connects again when its connection ends, and wakes for what it may have missed', async () => {
