@@ -561,7 +561,7 @@ begin
   update manifests m set open = m.open - c.n
     from (select coalesce(moved, p_manifest[kind]) as jti, count(*)::integer as n from unnest(p_kind, p_moved) as r (kind, moved)
            where coalesce(moved, p_manifest[kind]) is not null group by 1 order by 1) c
-   where m.jti = c.jti;
+   where m.jti = any (array[c.jti]);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.insert_task_records(p_task uuid[], p_record uuid[])
@@ -671,7 +671,7 @@ begin
   -- Rows are locked in the order of their ids, here and below: two calls then never wait for each other.
   if p_to && live and not p_to <@ live then
     perform from (
-      select from unnest(p_task) t (task_id) join queue q on q.task_id = t.task_id order by t.task_id for update of q) l;
+      select from unnest(p_task) t (task_id) join queue q on q.task_id = any (array[t.task_id]) order by t.task_id for update of q) l;
   end if;
 
   if p_to && live then
@@ -684,7 +684,7 @@ begin
         reason = p_reason[m.kind], updated_at = now()
       from (select * from unnest(p_task, p_attempt, p_kind) as m (task_id, attempt, kind)
              where p_to[kind] = any (live) order by task_id) m
-      where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, p_to[m.kind])
+      where q.task_id = any (array[m.task_id]) and q.attempt = m.attempt and is_legal_move(q.state, p_to[m.kind])
         and (q.state = 'in_doubt') = p_from_doubt[m.kind] and (p_by[m.kind] is null or q.node_id = p_by[m.kind])
         and not (q.state in ('dispatched', 'running') and p_to[m.kind] in ('waiting', 'queued')
           and exists (select from cancel_requests c where c.task_id = q.task_id and c.attempt = q.attempt))
@@ -697,7 +697,7 @@ begin
       delete from queue q
       using (select * from unnest(p_task, p_attempt, p_kind) with ordinality as m (task_id, attempt, kind, n)
               where p_to[kind] <> all (live) order by task_id) m
-      where q.task_id = m.task_id and q.attempt = m.attempt and is_legal_move(q.state, p_to[m.kind])
+      where q.task_id = any (array[m.task_id]) and q.attempt = m.attempt and is_legal_move(q.state, p_to[m.kind])
         and (q.state = 'in_doubt') = p_from_doubt[m.kind] and (p_by[m.kind] is null or q.node_id = p_by[m.kind])
       returning m.n, q.task_id, q.manifest
     ), positions as (
@@ -729,8 +729,9 @@ begin
   select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, q.expires_at, t.tool, t.action,
          t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
          case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
-    from unnest(p_task) p (task_id) join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id
-   where q.rank is not null and q.state = 'queued';
+    from unnest(p_task) p (task_id)
+   cross join lateral (select * from queue w where w.task_id = p.task_id and w.state = 'queued' offset 0) q
+    join tasks t on t.task_id = any (array[q.task_id]);
 end $function$;
 
 CREATE OR REPLACE FUNCTION public.read_window(p_requirement integer, p_principal text, p_source text, p_rank bigint, p_task uuid, p_limit integer)
@@ -747,7 +748,7 @@ begin
   select q.task_id, q.attempt, q.rank, q.requirement, q.principal::text, q.source::text, q.expires_at, t.tool, t.action,
          t.tool_digest, t.effects, t.timeout_s, t.scope, t.required_role, t.credential_id, t.payload_sha256,
          case when length(t.payload) <= 4096 then t.payload end, t.affinity, t.traceparent
-    from queue q join tasks t on t.task_id = q.task_id
+    from queue q join tasks t on t.task_id = any (array[q.task_id])
    where q.requirement = p_requirement and q.principal = p_principal collate "C" and q.source = p_source collate "C"
      and q.rank is not null and (q.rank, q.task_id) > (p_rank, p_task) and q.state = 'queued'
    order by q.rank, q.task_id limit p_limit;
@@ -780,7 +781,7 @@ begin
   with chained as (
     select * from unnest(p_pos, p_leaves, p_lines) with ordinality as c (pos, leaf, line, n)
   ), taken as (
-    delete from audit_inbox i using chained c where i.pos = c.pos
+    delete from audit_inbox i using chained c where i.pos = any (array[c.pos])
     returning c.n, i.id, i.at, i.type, i.outcome, i.actor, i.target, c.leaf, c.line
   )
   insert into audit_log (seq, id, at, type, outcome, actor, target, leaf, line)
@@ -808,7 +809,7 @@ begin
     into due
     from (select q.task_id, q.attempt, q.wake_at from queue q where q.wake_at <= now()
            order by q.wake_at limit p_limit for update skip locked) d
-    join tasks t on t.task_id = d.task_id;
+    join tasks t on t.task_id = any (array[d.task_id]);
   n := coalesce(cardinality(due.tasks), 0);
   if n = 0 then return '{}'; end if;
   perform move_tasks(due.tasks, due.attempts, array(select generate_series(1, n)), array_fill('queued'::text, array[n]),

@@ -15,8 +15,9 @@ export async function readLiveTasks(db: Queryable, taskIds: readonly string[]): 
     text: `select q.task_id, q.state, q.attempt, q.tries, q.node_id, q.manifest, t.effects, t.max_attempts,
                   t.retry_initial_s, t.retry_max_s, c.task_id is not null as is_cancel_requested
              from unnest($1::uuid[]) p (task_id)
-             join queue q on q.task_id = p.task_id join tasks t on t.task_id = q.task_id
-             left join cancel_requests c on c.task_id = q.task_id and c.attempt = q.attempt`,
+            cross join lateral (select * from queue w where w.task_id = p.task_id offset 0) q
+             join tasks t on t.task_id = any (array[q.task_id])
+             left join cancel_requests c on c.task_id = any (array[q.task_id]) and c.attempt = q.attempt`,
     values: [taskIds],
   });
   return new Map(found.rows.map((row) => [row.task_id, row]));
@@ -138,7 +139,7 @@ export async function readManifests(
     name: 'read_manifests',
     text: `select m.jti, m.node_id, m.jws, extract(epoch from m.expires_at)::float8 as exp, array_agg(t.payload order by o.n) as payloads
              from manifests m cross join lateral unnest(m.task_ids) with ordinality o (task_id, n)
-             join tasks t on t.task_id = o.task_id where m.jti = any ($1::uuid[]) group by m.jti`,
+             join tasks t on t.task_id = any (array[o.task_id]) where m.jti = any ($1::uuid[]) group by m.jti`,
     values: [jtis],
   });
   return found.rows.map((row) => ({ ...row, jws: row.jws.toString('latin1') }));

@@ -8,7 +8,7 @@ import type { Queryable } from '../platform/postgres/pool.ts';
 export async function readPayloads(db: Queryable, taskIds: readonly string[]): Promise<Map<string, Buffer>> {
   const found = await db.query<{ task_id: string; payload: Buffer }>({
     name: 'read_payloads',
-    text: 'select t.task_id, t.payload from unnest($1::uuid[]) p (task_id) join tasks t on t.task_id = p.task_id',
+    text: 'select t.task_id, t.payload from unnest($1::uuid[]) p (task_id) join tasks t on t.task_id = any (array[p.task_id])',
     values: [taskIds],
   });
   return new Map(found.rows.map(({ task_id, payload }) => [task_id, payload]));

@@ -72,7 +72,7 @@ export const joinAnswer = z.object({
 });
 export type JoinAnswer = z.infer<typeof joinAnswer>;
 
-const bootSeq = z.strictObject({ boot_id: z.uuid(), seq: z.int().min(-1) });
+const bootSeq = z.strictObject({ boot_id: z.uuid().toLowerCase(), seq: z.int().min(-1) });
 
 /** An attempt that a node has and that has not ended. */
 const heldAttempt = z.strictObject({ task_id: z.uuid(), attempt: z.int().min(1), is_started: z.boolean() });
@@ -80,7 +80,7 @@ export type HeldAttempt = z.infer<typeof heldAttempt>;
 
 /** Body of `POST /api/v1/nodes/{id}/heartbeat`. */
 export const heartbeat = z.strictObject({
-  boot_id: z.uuid(),
+  boot_id: z.uuid().toLowerCase(),
   status: z.enum(['active', 'terminating']),
   metrics: z
     .record(z.string().max(63), z.number())

@@ -21,6 +21,7 @@ export class Peers {
   readonly #notifier: Notifier;
   readonly #clock: Clock;
   #heardAtMs = Number.NEGATIVE_INFINITY;
+  #told = 0;
 
   constructor(notifier: Notifier, clock: Clock) {
     this.#notifier = notifier;
@@ -45,7 +46,8 @@ export class Peers {
   /** Records were committed here, and this beside them. What is too much for a notice is told as `anything`. */
   tellWork(work: PeerWork): void {
     if (!this.#arePresent()) return;
-    const said = JSON.stringify(work);
+    // Notices that are alike are sent once, and counts are to arrive as often as they are told.
+    const said = `${(this.#told++).toString()} ${JSON.stringify(work)}`;
     this.#notifier.notify(channels.work, Buffer.byteLength(said) > saidMaxBytes ? anything : said);
   }
 
@@ -62,13 +64,13 @@ export class Peers {
   }
 }
 
-/** No JSON: it is read as what another version may say. */
+/** No number and no JSON: it is read as what another version may say. */
 const anything = 'anything';
 
-/** Undefined where it is not of the form that is known here. */
+/** A number, and JSON. Undefined where it is not of the form that is known here. */
 function workOf(said: string): PeerWork | undefined {
   try {
-    return peerWork.safeParse(JSON.parse(said)).data;
+    return peerWork.safeParse(JSON.parse(said.slice(said.indexOf(' ') + 1))).data;
   } catch {
     return undefined;
   }

@@ -21,6 +21,8 @@ import { appendHeartbeat, expireTasks, roundMax, wakeDue } from './rounds.ts';
 
 const secondMs = 1000;
 const resyncMs = 5000;
+/** Places that others told of and that are not looked at yet; with more, all queues are. */
+const placesMax = 512;
 const keysMs = 2000;
 const silenceMs = 60_000;
 /** A pause between two looks at the nodes in which their heartbeats may have been missed. */
@@ -118,7 +120,9 @@ export class Term {
   /** Tasks that can run again, by id. */
   async offerByIds(taskIds: readonly string[]): Promise<void> {
     for (let i = 0; i < taskIds.length; i += roundMax) {
-      this.offer(await readReadyTasks(this.#parts.database, taskIds.slice(i, i + roundMax)));
+      const tasks = await readReadyTasks(this.#parts.database, taskIds.slice(i, i + roundMax));
+      await this.#learn(tasks);
+      this.offer(tasks);
     }
   }
 
@@ -147,7 +151,8 @@ export class Term {
     }
     const { places = [], ready = [], finished = [], nodes = false } = work;
     for (const { node_id, count, span_ms } of finished) this.finished(node_id, count, span_ms);
-    this.#places.push(...places);
+    if (this.#places.length + places.length <= placesMax) this.#places.push(...places);
+    else this.#resyncing.wake();
     if (places.length > 0) this.#looking.wake();
     if (ready.length > 0) void this.offerByIds(ready).catch(() => undefined);
     if (nodes) this.#rereading.wake();
@@ -322,11 +327,25 @@ export class Term {
   async #look(): Promise<boolean> {
     const places = this.#places;
     this.#places = [];
-    const { requirements } = this.#parts;
-    if (places.some(({ requirement }) => requirements.find(requirement) === undefined)) await requirements.load();
-    await this.#scheduler.look(places);
-    this.#dispatching.wake();
+    try {
+      await this.#learn(places);
+      for (const place of places) {
+        // What is not known is no queue of this system's.
+        if (this.#parts.requirements.find(place.requirement) === undefined) continue;
+        await this.#scheduler.look(place);
+        this.#dispatching.wake();
+      }
+    } catch (error) {
+      this.#resyncing.wake();
+      throw error;
+    }
     return false;
+  }
+
+  /** Reads requirements that another orchestrator was the first to have. */
+  async #learn(queued: readonly { requirement: number }[]): Promise<void> {
+    const { requirements } = this.#parts;
+    if (queued.some(({ requirement }) => requirements.find(requirement) === undefined)) await requirements.load();
   }
 
   async #readNodes(): Promise<boolean> {

@@ -42,6 +42,8 @@ export async function takeCredential(
   context: FleetContext,
 ): Promise<void> {
   const verdict = await context.database.transaction(async (tx) => {
+    // Nobody locks a node by a credential that was made up.
+    if ((await findCredential(tx, nodeId, sha256)) === undefined) return 'unknown';
     const node = await lockNode(tx, nodeId);
     const credential = await findCredential(tx, nodeId, sha256);
     if (node === undefined || credential === undefined) return 'unknown';
@@ -70,12 +72,18 @@ export async function takeCredential(
  * a while ago: they are spread over the second half of the present one's life. None is ever forgotten, or a copy of the node could ask
  * for so many that the node's own is unknown, and nobody would see that there are two.
  */
-export async function renewCredential(nodeId: string, context: FleetContext): Promise<string | undefined> {
+export async function renewCredential(
+  nodeId: string,
+  presentSha256: Buffer,
+  context: FleetContext,
+): Promise<string | undefined> {
   const { credentialLifetimeS } = context;
   const { text, sha256 } = newCredential();
   const isHandedOut = await context.database.transaction(async (tx) => {
     const node = await lockNode(tx, nodeId);
     if (node === undefined) throw refusal('unknown');
+    // Replaced while this call was answered: who holds it now is told by its own calls.
+    if (node.status !== 'active' || !node.credential_sha256.equals(presentSha256)) return false;
     const generation = node.generation + 1;
     if (await isNextFresh(tx, nodeId, generation, credentialLifetimeS / 2 / nextMax)) return false;
     await insertCredential(tx, { sha256, node_id: nodeId, generation, lifetime_s: credentialLifetimeS });

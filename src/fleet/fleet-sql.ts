@@ -135,8 +135,11 @@ export async function replaceCredential(
 export async function markUnhealthy(db: Queryable, silentS: number): Promise<string[]> {
   const updated = await db.query<{ node_id: string }>({
     name: 'mark_unhealthy',
-    text: `update nodes set status = 'unhealthy' where status = 'active'
-              and coalesce(last_heartbeat, registered_at) < now() - make_interval(secs => $1) returning node_id`,
+    // A row that is locked is mostly a node that reports just now.
+    text: `with silent as (select node_id from nodes where status = 'active'
+                              and coalesce(last_heartbeat, registered_at) < now() - make_interval(secs => $1)
+                            order by node_id for update skip locked)
+           update nodes n set status = 'unhealthy' from silent s where n.node_id = s.node_id returning n.node_id`,
     values: [silentS],
   });
   return updated.rows.map(({ node_id }) => node_id);
@@ -161,8 +164,9 @@ export async function readCancelRequests(
     name: 'read_cancel_requests',
     text: `with settled as (
              delete from cancel_requests c where c.node_id = $1
-               and not exists (select from queue q where q.task_id = c.task_id and q.attempt = c.attempt))
-           select c.task_id, c.attempt from cancel_requests c join queue q on q.task_id = c.task_id and q.attempt = c.attempt
+               and not exists (select from queue q where q.task_id = any (array[c.task_id]) and q.attempt = c.attempt))
+           select c.task_id, c.attempt from cancel_requests c
+            cross join lateral (select * from queue w where w.task_id = c.task_id and w.attempt = c.attempt offset 0) q
             where c.node_id = $1 and q.state in ('dispatched', 'running')`,
     values: [nodeId],
   });

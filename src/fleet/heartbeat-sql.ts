@@ -20,7 +20,7 @@ export interface RenewedLease {
   boot_before: string | null;
   slots_before: number;
   credential_s_left: number;
-  /** Sequence numbers of the boot's receipts that have arrived beyond `receipts_through`, ascending. */
+  /** Sequence numbers of the boot's receipts that have arrived beyond `receipts_through`, ascending, so many at most. */
   receipt_seqs: number[];
   /** Over the orders that the node should have in hand, as a heartbeat's `attempts.sha256`. */
   attempts_sha256: string;
@@ -28,24 +28,27 @@ export interface RenewedLease {
   config_version: number;
 }
 
+/** Of one node: the answer to a batch is to stay small where nothing is known after a restart. */
+const receiptSeqsMax = 500;
+
 const text = `
   with b as (
     select * from unnest($1::integer[], $2::uuid[], $3::bytea[], $4::uuid[], $5::text[], $6::integer[], $7::text[], $8::bigint[])
       as b (n, node_id, credential_sha256, boot_id, metrics, slots, capabilities, receipts_through)),
   f as (
-    select b.*, n.boot_id as boot_before, n.slots as slots_before from b join nodes n on n.node_id = b.node_id
+    select b.*, n.boot_id as boot_before, n.slots as slots_before from b join nodes n on n.node_id = any (array[b.node_id])
      where n.credential_sha256 = b.credential_sha256 and n.credential_expires_at > now() and n.status = 'active'
      order by n.node_id for update of n),
   r as (
     update nodes n set last_heartbeat = now(), lease_until = now() + make_interval(secs => $9), boot_id = f.boot_id,
            metrics = f.metrics::jsonb, slots = f.slots, capabilities = f.capabilities::jsonb,
            described_at = case when n.capabilities = f.capabilities::jsonb then n.described_at else now() end
-      from f where n.node_id = f.node_id
+      from f where n.node_id = any (array[f.node_id])
     returning f.n, f.node_id, f.boot_id, f.receipts_through, n.lease_until, f.boot_before, f.slots_before,
               extract(epoch from n.credential_expires_at - now())::float8 as credential_s_left)
   select r.n, r.lease_until, r.boot_before, r.slots_before, r.credential_s_left,
          array(select c.seq from receipts c where c.node_id = r.node_id and c.boot_id = r.boot_id and c.seq > r.receipts_through
-                order by c.seq limit 20000) as receipt_seqs,
+                order by c.seq limit ${receiptSeqsMax}) as receipt_seqs,
          (select encode(sha256(convert_to(coalesce(string_agg(
                    o.task_id || ' ' || o.attempt || case o.state when 'running' then E' 1\\n' else E' 0\\n' end,
                    '' order by o.task_id), ''), 'UTF8')), 'hex')
@@ -53,6 +56,11 @@ const text = `
          exists (select from cancel_requests q where q.node_id = r.node_id) as has_cancel_requests,
          (select coalesce(max(version), 0) from scopes) as config_version
     from r`;
+
+/** Whether there may be more receipts than an answer holds. */
+export function hasMoreReceipts({ receipt_seqs }: RenewedLease): boolean {
+  return receipt_seqs.length === receiptSeqsMax;
+}
 
 /**
  * Notes heartbeats of different nodes and renews their leases; one answer for each, in order. Undefined where the node is not active, or the
@@ -84,12 +92,18 @@ export async function renewLeases(
 }
 
 /** Makes a node active that fell silent. False where it is not unhealthy, or the credential is not its current one. */
-export async function reviveNode(tx: Queryable, nodeId: string, credentialSha256: Buffer): Promise<boolean> {
+export async function reviveNode(
+  tx: Queryable,
+  nodeId: string,
+  credentialSha256: Buffer,
+  leaseS: number,
+): Promise<boolean> {
   const updated = await tx.query({
     name: 'revive_node',
-    text: `update nodes set status = 'active', last_heartbeat = now() where node_id = $1 and status = 'unhealthy'
+    text: `update nodes set status = 'active', last_heartbeat = now(), lease_until = greatest(lease_until, now() + make_interval(secs => $3))
+            where node_id = $1 and status = 'unhealthy'
               and credential_sha256 = $2 and credential_expires_at > now()`,
-    values: [nodeId, credentialSha256],
+    values: [nodeId, credentialSha256, leaseS],
   });
   return updated.rowCount === 1;
 }

@@ -12,7 +12,7 @@ import { fieldErrors } from '../tasks/plan.ts';
 import { renewCredential, takeCredential } from './credential.ts';
 import type { FleetContext } from './fleet-context.ts';
 import { readCancelRequests } from './fleet-sql.ts';
-import { reviveNode, type RenewedLease } from './heartbeat-sql.ts';
+import { hasMoreReceipts, reviveNode, type RenewedLease } from './heartbeat-sql.ts';
 import { currentConfig } from './node-config.ts';
 
 /** Orders younger than this may still be on their way to the node while its heartbeat is on its way here. */
@@ -42,12 +42,10 @@ export async function answerHeartbeat(
     context.onNodesChanged();
   }
   // Receipts are read no later than the orders: what has arrived by then is not expected of the node any more.
-  const throughBoots = await Promise.all(
-    beat.spooled_boots.map(async ({ boot_id }) => ({
-      boot_id,
-      seq: await context.receiptsThrough.find(nodeId, boot_id),
-    })),
-  );
+  const throughBoots: Heartbeat['spooled_boots'] = [];
+  for (const { boot_id } of beat.spooled_boots) {
+    throughBoots.push({ boot_id, seq: await context.receiptsThrough.find(nodeId, boot_id) });
+  }
   const hasAllReceipts =
     through >= beat.receipts_seq && beat.spooled_boots.every(({ seq }, i) => (throughBoots[i]?.seq ?? -1) >= seq);
   const { list, sha256 } = beat.attempts;
@@ -66,7 +64,7 @@ export async function answerHeartbeat(
     ...(listAttempts ? { list_attempts: true } : {}),
     ...(config === undefined ? {} : { config }),
     trust: await context.trust(beat.manifest_kids ?? []),
-    ...(await renewals(nodeId, beat, renewed, context)),
+    ...(await renewals(nodeId, parsed.sha256, beat, renewed, context)),
     time: new Date(context.clock.now()).toISOString(),
   };
 }
@@ -74,12 +72,13 @@ export async function answerHeartbeat(
 /** What the node proves itself with, where half of its life is over or the node asks. A certificate that cannot be had is asked for again. */
 async function renewals(
   nodeId: string,
+  credentialSha256: Buffer,
   { csr }: Heartbeat,
   { credential_s_left }: RenewedLease,
   context: FleetContext,
 ): Promise<Pick<HeartbeatAnswer, 'credential' | 'certificate'>> {
   const isDue = credential_s_left < context.credentialLifetimeS / 2;
-  const credential = isDue ? await renewCredential(nodeId, context) : undefined;
+  const credential = isDue ? await renewCredential(nodeId, credentialSha256, context) : undefined;
   const certificate =
     csr === undefined ? undefined : await context.certify?.(csr, nodeId).catch(context.onCertifyFailure);
   return {
@@ -107,7 +106,11 @@ async function renew(
   const isRevived = await revive(nodeId, credentialSha256, context);
   const taken = await renewActive(nodeId, credentialSha256, beat, context);
   if (taken !== undefined) return { ...taken, isRevived };
-  throw new AppError('unauthenticated', 'The credential is not this node’s.', { reason: 'unauthenticated' });
+  // It was a moment ago: the node has been marked meanwhile, and may report again.
+  throw new AppError('unavailable', 'The node has changed meanwhile. Report again.', {
+    reason: 'node_changed',
+    retryAfterS: 1,
+  });
 }
 
 async function renewActive(
@@ -127,13 +130,14 @@ async function renewActive(
     receipts_through: after,
   });
   if (renewed === undefined) return undefined;
-  return { ...renewed, through: receiptsThrough.take(nodeId, beat.boot_id, after, renewed.receipt_seqs) };
+  const through = receiptsThrough.take(nodeId, beat.boot_id, after, renewed.receipt_seqs);
+  return { ...renewed, through: hasMoreReceipts(renewed) ? await receiptsThrough.find(nodeId, beat.boot_id) : through };
 }
 
 /** A node that was unhealthy and is back is told of in the same transaction. */
-function revive(nodeId: string, credentialSha256: Buffer, { database, audit }: FleetContext): Promise<boolean> {
+function revive(nodeId: string, credentialSha256: Buffer, { database, audit, leaseS }: FleetContext): Promise<boolean> {
   return database.transaction(async (tx) => {
-    const isRevived = await reviveNode(tx, nodeId, credentialSha256);
+    const isRevived = await reviveNode(tx, nodeId, credentialSha256, leaseS);
     if (isRevived) {
       await audit.append(tx, [
         {

@@ -20,6 +20,12 @@ export class ReceiptsThrough {
     return this.take(nodeId, bootId, after, await readReceiptSeqs(this.#database, nodeId, bootId, after));
   }
 
+  /** The boot that was asked for longest ago is read anew when it is asked for again. */
+  #forgetOldest(): void {
+    const [oldest] = this.#through.keys();
+    if (oldest !== undefined) this.#through.delete(oldest);
+  }
+
   /** As `find` answered last. */
   known(nodeId: string, bootId: string): number {
     return this.#through.get(`${nodeId} ${bootId}`) ?? -1;
@@ -32,8 +38,11 @@ export class ReceiptsThrough {
       if (seq !== through + 1) break;
       through = seq;
     }
-    if (this.#through.size >= bootsMax) this.#through.clear();
-    this.#through.set(`${nodeId} ${bootId}`, through);
+    const key = `${nodeId} ${bootId}`;
+    if (through < 0) return through;
+    this.#through.delete(key);
+    this.#through.set(key, through);
+    if (this.#through.size > bootsMax) this.#forgetOldest();
     return through;
   }
 }

@@ -47,7 +47,8 @@ export async function readNodeDescriptions(db: Queryable, nodeIds: readonly stri
   const found = await db.query<NodeDescription>({
     name: 'read_node_descriptions',
     text: `select n.node_id, n.labels, n.capabilities, n.kid, n.jwk, k.trusted_from
-             from unnest($1::uuid[]) w (node_id) join nodes n on n.node_id = w.node_id join trusted_keys k on k.kid = n.kid`,
+             from unnest($1::uuid[]) w (node_id) join nodes n on n.node_id = any (array[w.node_id])
+             join trusted_keys k on k.kid = any (array[n.kid])`,
     values: [uuidArray(nodeIds)],
   });
   return found.rows;

@@ -71,7 +71,10 @@ export class Placement {
     if (node === undefined) return false;
     let can = node.canRun.get(requirement);
     if (can === undefined) {
-      can = this.#fits(node.facts, requirement);
+      const wanted = this.#findRequirement(requirement);
+      // Another process was the first to have it: it is known in a moment.
+      if (wanted === undefined) return false;
+      can = this.#fits(node.facts, wanted);
       node.canRun.set(requirement, can);
     }
     return can;
@@ -102,17 +105,16 @@ export class Placement {
     const node = this.#nodes.get(nodeId);
     if (node === undefined) return;
     node.inFlight = Math.max(0, node.inFlight - count);
-    if (spanMs !== undefined) node.finishedPerMs += (count / spanMs - node.finishedPerMs) * rateWeight;
+    if (spanMs !== undefined && spanMs > 0) node.finishedPerMs += (count / spanMs - node.finishedPerMs) * rateWeight;
   }
 
   #credit(node: NodeState): number {
     return Math.min(inFlightMax, node.facts.slots + Math.floor(node.finishedPerMs * aheadMs)) - node.inFlight;
   }
 
-  #fits({ capabilities, labels }: NodeFacts, requirement: number): boolean {
-    const wanted = this.#findRequirement(requirement);
-    const tool = wanted === undefined ? undefined : this.#catalog.tools.get(wanted.tool);
-    if (wanted === undefined || tool === undefined) return false;
+  #fits({ capabilities, labels }: NodeFacts, wanted: Requirement): boolean {
+    const tool = this.#catalog.tools.get(wanted.tool);
+    if (tool === undefined) return false;
     const hasTool = Object.hasOwn(capabilities, wanted.tool) && capabilities[wanted.tool] === tool.digest;
     return hasTool && Object.entries(wanted.constraints).every(([key, value]) => labels[key] === value);
   }

@@ -157,22 +157,26 @@ export class TaskScheduler {
     if (this.#windows.length > idleWindowsMax) this.#prune();
   }
 
-  /** Reads what another process has queued at these places. */
-  async look(places: readonly Place[]): Promise<void> {
-    for (const place of places) {
-      const window = this.#window(place.requirement, place.principal, place.source);
-      let after: WindowKey | undefined = { rank: place.rank, task_id: nilUuid };
-      while (after !== undefined) after = await this.#lookAfter(window, after, place);
-    }
+  /** Reads what another process has queued at this place. */
+  async look(place: Place): Promise<void> {
+    const window = this.#window(place.requirement, place.principal, place.source);
+    const first: WindowKey = { rank: place.rank, task_id: nilUuid };
+    let after = await this.#lookAfter(window, first, place, Math.min(place.count, this.#page()));
+    while (after !== undefined) after = await this.#lookAfter(window, after, place, this.#page());
   }
 
   /** Reads one page; answers the key to go on from, if what was looked for may lie beyond it. */
-  async #lookAfter(window: Window, after: WindowKey, { rank, count, last }: Place): Promise<WindowKey | undefined> {
+  async #lookAfter(
+    window: Window,
+    after: WindowKey,
+    { rank, last }: Place,
+    limit: number,
+  ): Promise<WindowKey | undefined> {
     // What lies beyond what is held is read when the window has come that far.
     if (!window.complete && goesBefore(window.high, { rank, task_id: last })) return undefined;
     let end: WindowKey | undefined;
     await this.#inTurn(() =>
-      this.#readInto(window, after, Math.min(count, this.#page()), (fresh, key, reachesEnd) => {
+      this.#readInto(window, after, limit, (fresh, key, reachesEnd) => {
         const isBeyond = reachesEnd || key === undefined || !goesBefore(key, { rank, task_id: last });
         end = isBeyond ? undefined : key;
         return fresh.filter((task) => window.offer(task, this.#windowMax()));

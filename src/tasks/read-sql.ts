@@ -58,7 +58,7 @@ const columns = `t.task_id, coalesce(q.state, r.state) as state, coalesce(q.reas
   case when r.task_id is not null then coalesce(r.ended_at, r.created_at) end as ended_at`;
 
 const joins = `join requirements n on n.requirement = t.requirement
-  left join queue q on q.task_id = t.task_id
+  left join lateral (select * from queue w where w.task_id = t.task_id offset 0) q on true
   left join lateral (select * from results e where e.task_id = t.task_id and e.state is not null and q.task_id is null
                       order by e.attempt desc limit 1) r on true
   left join manifests m on m.jti = coalesce(q.manifest, r.manifest)`;

@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { generateApiKey } from '../../src/aaa/api-key.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { generateApiKey, parseApiKey } from '../../src/aaa/api-key.ts';
+import type { AppError } from '../../src/domain/error.ts';
 import type { Heartbeat } from '../../src/domain/node.ts';
+import { Leases } from '../../src/fleet/leases.ts';
 import { readTrustedKeys } from '../../src/ledger/trust.ts';
 import { newId, type BootId } from '../../src/domain/ids.ts';
 import { startTestFleet, type TestFleet, type TestNode } from './test-fleet.ts';
@@ -55,10 +58,50 @@ describe('heartbeats', () => {
 
   it('of one node that come together go one after the other', async () => {
     const [node] = nodes as [TestNode];
-    const boots = [newId<BootId>(), newId<BootId>(), newId<BootId>()];
+    const boots = [newId<BootId>(), newId<BootId>()];
     await Promise.all(boots.map((bootId) => test.beat(node, { bootId })));
     const { rows } = await test.log.database.query('select boot_id from nodes where node_id = $1', [node.nodeId]);
-    expect(rows).to.deep.equal([{ boot_id: boots[2] }]);
+    expect(rows).to.deep.equal([{ boot_id: boots[1] }]);
+  });
+
+  it('of one node are refused where very many wait, and those of others are not', async () => {
+    const [node, other] = nodes as [TestNode, TestNode];
+    const answers = await Promise.allSettled([...Array.from({ length: 70 }, () => test.beat(node)), test.beat(other)]);
+    const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as AppError] : []));
+    expect(refused).to.have.lengthOf(6);
+    expect(new Set(refused.map(({ reason }) => reason))).to.deep.equal(new Set(['overloaded']));
+    expect(answers.at(-1)).to.have.property('status', 'fulfilled');
+  });
+
+  it('of others are taken where the database refuses one', async () => {
+    const leases = new Leases(test.log.database, 60);
+    const renewals = nodes.map(({ nodeId, credential, bootId }, n) => ({
+      ...{ node_id: nodeId, boot_id: bootId, slots: 1, capabilities: {}, receipts_through: -1 },
+      credential_sha256: parseApiKey(credential)?.sha256 ?? Buffer.alloc(0),
+      // A text that no jsonb holds.
+      metrics: n === 3 ? { '\0': 1 } : {},
+    }));
+    const answers = await Promise.allSettled(renewals.map((renewal) => leases.renew(renewal)));
+    const failed = answers.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []));
+    expect(failed).to.deep.equal([3]);
+  });
+
+  it('wait for none before them whose node is locked', async () => {
+    const [locked, other] = nodes as [TestNode, TestNode];
+    await test.log.database.transaction(async (tx) => {
+      await tx.query('select from nodes where node_id = $1 for update', [locked.nodeId]);
+      const waiting = test.beat(locked);
+      waiting.catch(() => undefined);
+      await delay(20);
+      await test.beat(other);
+    });
+  });
+
+  it('of a boot in capital letters are of the same boot', async () => {
+    const [node] = nodes as [TestNode];
+    await test.beat(node, { bootId: node.bootId.toUpperCase() });
+    const { rows } = await test.log.database.query('select boot_id from nodes where node_id = $1', [node.nodeId]);
+    expect(rows).to.deep.equal([{ boot_id: node.bootId }]);
   });
 
   it('of a node that had fallen silent make it active again, once', async () => {

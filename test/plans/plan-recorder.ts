@@ -51,6 +51,8 @@ const settings = [
   'set auto_explain.log_parameter_max_length = 0',
   'set auto_explain.log_format = json',
   'set auto_explain.log_level = notice',
+  // One that takes longer has no plan worth waiting for.
+  `set statement_timeout = '4s'`,
 ];
 
 const always = 0;

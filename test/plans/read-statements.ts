@@ -52,7 +52,8 @@ export const readStatements: readonly HotStatement[] = [
     rows: () => 1,
   },
   list('newest', () => ({})),
-  list('waiting', () => ({ state: 'waiting' })),
+  // Sorted where the server takes them for few.
+  { ...list('waiting', () => ({ state: 'waiting' })), rows: (load) => ofPage + load.sizes.waiting },
   {
     ...list('queued', () => ({ state: 'queued' })),
     // Of what lives, all may be newer that is in another state.

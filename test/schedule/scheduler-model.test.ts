@@ -125,7 +125,7 @@ class World {
 
   /** As another process tells where it has queued tasks. */
   look(): void {
-    this.#works.push(this.scheduler.look(placesOf(this.unoffered.splice(0))));
+    for (const place of placesOf(this.unoffered.splice(0))) this.#works.push(this.scheduler.look(place));
   }
 
   async letReadsGoOn(): Promise<void> {
