@@ -115,6 +115,15 @@ describe('two orchestrators', function () {
     await expectDone(8);
   });
 
+  it('give a node more as soon as it has finished something, whichever of them has collected the receipt', async () => {
+    await rig.addNode('alpha', { slots: 1 });
+    const startedMs = performance.now();
+    for (let round = 0; round < 40; round++) await submitAt(follower, [noop]);
+    await rig.settled();
+    expect(performance.now() - startedMs).to.be.below(resyncMs);
+    await expectDone(40);
+  });
+
   it('wake whoever waits at either, whichever of them has collected the receipt', async () => {
     await rig.addNode('alpha');
     const taskIds: string[] = [];
