@@ -11,7 +11,7 @@ alter table nodes set (fillfactor = 50);
 -- whose cancel was asked for does not go again. Where `p_by` names a node, that node must hold the attempt. An end state deletes the
 -- row: the caller writes the result in the same transaction, and gets for each position the manifest that an ended task was under.
 -- Fails with WR002 and the ids of those that could not move in its detail, moving none.
--- The queue is planned while it is empty: the settings keep each row found by its key whatever the statistics say.
+-- The queue is planned while it is empty: settings and look-ups that cannot be turned around keep each row found by its key.
 create or replace function move_tasks(
   p_task uuid[], p_attempt integer[], p_kind integer[],
   p_to text[], p_step integer[], p_tries integer[], p_rank bigint[], p_wake timestamptz[], p_node uuid[], p_manifest uuid[],
@@ -93,7 +93,7 @@ begin
 end $$;
 
 -- Moves inbox rows into the log as the sequencer chained them. `p_size` and `p_leaf` are the head it chained onto.
--- The inbox is empty whenever its plan is made: the settings keep the plan on the index when it is not.
+-- The inbox is empty whenever its plan is made: settings and the form of the look-up keep it on the index when it is not.
 create or replace function sequence_records(
   p_term bigint, p_size bigint, p_leaf bytea, p_pos bigint[], p_leaves bytea[], p_lines bytea[]
 ) returns void language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
