@@ -12,21 +12,18 @@ export const depthMax = 32;
 /** Member names that JavaScript itself gives a meaning; never data. */
 const forbiddenKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
-/** Text that needs no escape and holds no surrogate: what nearly every string here is. */
-const plainText = /^[ !#-[\]-\u007e]*$/;
-
 /**
  * Canonical JSON of a value, strict: floats, integers beyond ±(2^53 − 1), lone surrogates, `undefined` inside arrays,
  * functions, symbols, bigints, forbidden keys and nesting over 32 are refused with a ProofError. Object members that
  * are `undefined` are left out: absent, as rule 3 of the formats wants them.
  */
 export function canonicalize(value: CanonicalValue): string {
-  return write(value, 1, false);
+  return toText(value, false);
 }
 
 /** As `canonicalize`, but any finite number is written, as ECMAScript does (RFC 8785 §3.2.2.3): for payloads. */
 export function canonicalizeWithFloats(value: unknown): string {
-  return write(value, 1, true);
+  return toText(value, true);
 }
 
 /**
@@ -42,6 +39,49 @@ export function parseCanonical(text: string): CanonicalValue {
   }
   if (canonicalize(value) !== text) throw new ProofError('not_canonical', 'not the canonical form of this JSON');
   return value;
+}
+
+/** `JSON.stringify` writes numbers and strings as RFC 8785 wants them, and many times faster: it serves wherever nothing is to be sorted or refused. */
+function toText(value: unknown, floats: boolean): string {
+  return isInForm(value, 1, floats) ? JSON.stringify(value) : write(value, 1, floats);
+}
+
+/** Whether `JSON.stringify` makes the canonical form of it. */
+function isInForm(value: unknown, depth: number, floats: boolean): boolean {
+  switch (typeof value) {
+    case 'string':
+      return value.isWellFormed();
+    case 'number':
+      return Number.isSafeInteger(value) || (floats && Number.isFinite(value));
+    case 'boolean':
+      return true;
+    case 'object':
+      if (value === null) return true;
+      if (depth > depthMax) return false;
+      return Array.isArray(value) ? areInForm(value, depth + 1, floats) : isObjectInForm(value, depth, floats);
+    default:
+      return false;
+  }
+}
+
+function areInForm(items: readonly unknown[], depth: number, floats: boolean): boolean {
+  // Not `every`, which passes over holes.
+  for (const item of items) if (!isInForm(item, depth, floats)) return false;
+  return true;
+}
+
+function isObjectInForm(object: object, depth: number, floats: boolean): boolean {
+  const prototype: unknown = Object.getPrototypeOf(object);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  const members = object as Record<string, unknown>;
+  let before: string | undefined;
+  for (const key of Object.keys(members)) {
+    if ((before !== undefined && before > key) || forbiddenKeys.has(key) || !key.isWellFormed()) return false;
+    before = key;
+    const member = members[key];
+    if (member !== undefined && !isInForm(member, depth + 1, floats)) return false;
+  }
+  return true;
 }
 
 function write(value: unknown, depth: number, floats: boolean): string {
@@ -62,7 +102,6 @@ function write(value: unknown, depth: number, floats: boolean): string {
 }
 
 function writeString(text: string): string {
-  if (plainText.test(text)) return `"${text}"`;
   if (!text.isWellFormed()) throw new ProofError('not_canonical', 'a string holds a lone surrogate');
   return JSON.stringify(text);
 }
@@ -74,18 +113,7 @@ function writeNumber(value: number, floats: boolean): string {
 }
 
 function writeArray(items: readonly unknown[], depth: number, floats: boolean): string {
-  let text = '[';
-  for (let i = 0; i < items.length; i++) {
-    if (i > 0) text += ',';
-    text += write(items[i], depth + 1, floats);
-  }
-  return text + ']';
-}
-
-/** By UTF-16 code units, as RFC 8785 §3.2.3 asks: the default order of sort. What was canonical is in order already. */
-function inOrder(keys: string[]): string[] {
-  for (let i = 1; i < keys.length; i++) if ((keys[i - 1] ?? '') > (keys[i] ?? '')) return keys.sort();
-  return keys;
+  return `[${Array.from(items, (item) => write(item, depth + 1, floats)).join()}]`;
 }
 
 function writeObject(object: object, depth: number, floats: boolean): string {
@@ -94,7 +122,8 @@ function writeObject(object: object, depth: number, floats: boolean): string {
     throw new ProofError('not_canonical', 'only plain objects are JSON');
   }
   const members = object as Record<string, unknown>;
-  const keys = inOrder(Object.keys(members));
+  // By UTF-16 code units, as RFC 8785 §3.2.3 asks: the default order of sort.
+  const keys = Object.keys(members).sort();
   let text = '';
   for (const key of keys) {
     const member = members[key];

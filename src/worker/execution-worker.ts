@@ -160,13 +160,16 @@ export class ExecutionWorker {
     return finishedOf(order, result, status, startedMs, clock.now());
   }
 
-  /** Work that may be repeated does not wait for the note that it began; notes of one turn of the event loop go together. */
+  /**
+   * Work that may be repeated does not wait for the note that it began; notes of one turn of the event loop go together, and what has ended in that
+   * turn needs none.
+   */
   #noteStart(taskId: string): void {
     if (this.#started.push(taskId) > 1) return;
-    queueMicrotask(() => {
-      const started = this.#started;
+    setImmediate(() => {
+      const started = this.#started.filter((id) => this.#running.has(id));
       this.#started = [];
-      void this.#isOnDisk(this.#options.journal.start(started, false));
+      if (started.length > 0) void this.#isOnDisk(this.#options.journal.start(started, false));
     });
   }
 

@@ -12,12 +12,18 @@ export interface JournalEntry {
   bytes: Buffer;
 }
 
+/** An entry to be written: its bytes may stand in several places. */
+export interface NewEntry {
+  kind: number;
+  parts: readonly Buffer[];
+}
+
 const headerBytes = 8;
 /** Entries are messages at most: larger lengths are damage. */
 const entryMaxBytes = 64 * 1024 * 1024;
 
 interface Write {
-  entries: readonly JournalEntry[];
+  entries: readonly NewEntry[];
   isSynced: boolean;
 }
 
@@ -64,12 +70,12 @@ export class JournalFile {
   }
 
   /** Appends entries; resolves when they are on disk, synced. */
-  async append(entries: readonly JournalEntry[]): Promise<void> {
+  async append(entries: readonly NewEntry[]): Promise<void> {
     await this.#batcher.add({ entries, isSynced: true });
   }
 
   /** Appends entries that may be lost in a crash of the machine; resolves when they are written. */
-  async note(entries: readonly JournalEntry[]): Promise<void> {
+  async note(entries: readonly NewEntry[]): Promise<void> {
     await this.#batcher.add({ entries, isSynced: false });
   }
 
@@ -77,9 +83,9 @@ export class JournalFile {
    * Replaces the file's content, whole or not at all. The snapshot is taken between two writes; what waits to be written comes
    * after it, so the reader of the file must bear an entry that tells what the snapshot tells already.
    */
-  rewrite(snapshot: () => readonly JournalEntry[]): Promise<void> {
+  rewrite(snapshot: () => readonly NewEntry[]): Promise<void> {
     return this.#serial(async () => {
-      const bytes = Buffer.concat(snapshot().map(encodeEntry));
+      const bytes = encodeEntries(snapshot());
       const next = await open(`${this.#path}.next`, 'w', 0o600);
       await next.writeFile(bytes);
       await next.sync();
@@ -107,7 +113,7 @@ export class JournalFile {
 
   async #write(writes: Write[]): Promise<undefined[]> {
     if (this.#failure !== undefined) throw this.#failure;
-    const bytes = Buffer.concat(writes.flatMap(({ entries }) => entries.map(encodeEntry)));
+    const bytes = encodeEntries(writes.flatMap(({ entries }) => entries));
     try {
       await this.#file.appendFile(bytes);
       if (writes.some(({ isSynced }) => isSynced)) await this.#file.datasync();
@@ -120,12 +126,18 @@ export class JournalFile {
   }
 }
 
-function encodeEntry({ kind, bytes }: JournalEntry): Buffer {
-  const encoded = Buffer.allocUnsafe(headerBytes + 1 + bytes.length);
-  encoded.writeUInt32BE(1 + bytes.length, 0);
-  encoded.writeUInt8(kind, headerBytes);
-  bytes.copy(encoded, headerBytes + 1);
-  encoded.writeUInt32BE(crc32(encoded.subarray(headerBytes)), 4);
+/** Messages are in these, which may be large: each byte is copied once. */
+function encodeEntries(entries: readonly NewEntry[]): Buffer {
+  const lengths = entries.map(({ parts }) => parts.reduce((sum, { length }) => sum + length, 1));
+  const encoded = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headerBytes + length, 0));
+  let at = 0;
+  entries.forEach(({ kind, parts }, i) => {
+    const begin = encoded.writeUInt32BE(lengths[i] ?? 0, at) + 4;
+    let end = encoded.writeUInt8(kind, begin);
+    for (const part of parts) end += part.copy(encoded, end);
+    encoded.writeUInt32BE(crc32(encoded.subarray(begin, end)), at + 4);
+    at = end;
+  });
   return encoded;
 }
 

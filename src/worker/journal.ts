@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { ManifestPayload } from '../proof/manifest.ts';
-import { JournalFile, type JournalEntry } from './journal-file.ts';
+import { JournalFile, type JournalEntry, type NewEntry } from './journal-file.ts';
 import { SeenAttempts } from './seen-attempts.ts';
 
 const kinds = { boot: 1, manifest: 2, started: 3, receipt: 4, acknowledged: 5, seen: 6, jtis: 7 } as const;
@@ -109,7 +109,7 @@ export class Journal {
   /** Notes that work begins. Destructive work waits for the sync; what may be repeated does not need it. */
   async start(taskIds: readonly string[], isSynced: boolean): Promise<void> {
     this.#applyStarted(taskIds);
-    const entries = [{ kind: kinds.started, bytes: Buffer.from(JSON.stringify(taskIds)) }];
+    const entries = [{ kind: kinds.started, parts: [jsonBytes(taskIds)] }];
     await (isSynced ? this.#file.append(entries) : this.#file.note(entries));
   }
 
@@ -122,7 +122,7 @@ export class Journal {
   /** Forgets what has arrived: receipts of a boot up to `seq`. */
   async acknowledge(bootId: string, seq: number): Promise<void> {
     if (!this.#applyAcknowledged(bootId, seq)) return;
-    await this.#file.note([{ kind: kinds.acknowledged, bytes: Buffer.from(JSON.stringify({ boot_id: bootId, seq })) }]);
+    await this.#file.note([{ kind: kinds.acknowledged, parts: [jsonBytes({ boot_id: bootId, seq })] }]);
   }
 
   /** Lets go of manifests that have expired, and writes the file anew when it has grown. */
@@ -137,21 +137,19 @@ export class Journal {
     return this.#file.close();
   }
 
-  #snapshot(): JournalEntry[] {
+  #snapshot(): NewEntry[] {
     const started = this.orders.filter(({ state }) => state !== 'received').map(({ task_id }) => task_id);
     const held = [...this.#manifests.values()].map(({ jti, exp, body }) =>
       encodeManifest({ payload: { jti, exp }, body, orders: this.orders.filter((order) => order.jti === jti) }),
     );
     // The boot comes last: receipts up to it are taken for known.
     return [
-      ...this.#seen.encode().map((bytes) => ({ kind: kinds.seen, bytes })),
-      { kind: kinds.jtis, bytes: Buffer.from(JSON.stringify([...this.#jtis])) },
+      ...this.#seen.encode().map((bytes) => ({ kind: kinds.seen, parts: [bytes] })),
+      { kind: kinds.jtis, parts: [jsonBytes([...this.#jtis])] },
       ...held,
-      { kind: kinds.started, bytes: Buffer.from(JSON.stringify(started)) },
+      { kind: kinds.started, parts: [jsonBytes(started)] },
       ...this.#spool.map(encodeReceipt),
-      ...(this.#lastBoot === undefined
-        ? []
-        : [{ kind: kinds.boot, bytes: Buffer.from(JSON.stringify(this.#lastBoot)) }]),
+      ...(this.#lastBoot === undefined ? [] : [{ kind: kinds.boot, parts: [jsonBytes(this.#lastBoot)] }]),
     ];
   }
 
@@ -211,22 +209,26 @@ export class Journal {
   }
 }
 
-function encodeManifest({ payload, body, orders }: TakenManifest): JournalEntry {
+function encodeManifest({ payload, body, orders }: TakenManifest): NewEntry {
   const { jti, exp } = payload;
   const taken = orders.map(({ task_id, attempt }) => ({ task_id, attempt }));
-  return { kind: kinds.manifest, bytes: encodeWithBody({ payload: { jti, exp }, orders: taken }, body) };
+  return { kind: kinds.manifest, parts: partsWithBody({ payload: { jti, exp }, orders: taken }, body) };
 }
 
-function encodeReceipt({ body, ...rest }: SpooledReceipt): JournalEntry {
-  return { kind: kinds.receipt, bytes: encodeWithBody(rest, body) };
+function encodeReceipt({ body, ...rest }: SpooledReceipt): NewEntry {
+  return { kind: kinds.receipt, parts: partsWithBody(rest, body) };
 }
 
 /** uint32 big-endian length of the JSON, the JSON, the message. */
-function encodeWithBody(value: object, body: Buffer): Buffer {
-  const json = Buffer.from(JSON.stringify(value));
+function partsWithBody(value: object, body: Buffer): Buffer[] {
+  const json = jsonBytes(value);
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32BE(json.length);
-  return Buffer.concat([length, json, body]);
+  return [length, json, body];
+}
+
+function jsonBytes(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value));
 }
 
 function decodeWithBody<T extends object>(bytes: Buffer): T & { body: Buffer } {

@@ -1,5 +1,6 @@
 /** Signs results into receipts, keeps them in the spool, and sends them until they are acknowledged. */
 
+import { setImmediate } from 'node:timers/promises';
 import { newId, type BootId, type Jti } from '../domain/ids.ts';
 import type { Broker, OutgoingMessage } from '../domain/broker.ts';
 import type { Clock } from '../domain/clock.ts';
@@ -55,8 +56,8 @@ export class Receipts {
 
   add(finished: FinishedOrder): void {
     this.#waiting.push(finished);
-    // Work that ends in the same turn of the event loop goes together; the promise below begins after it.
-    this.#working ??= Promise.resolve()
+    // Work that ends in the same turn of the event loop goes together, however many slots it went through.
+    this.#working ??= setImmediate()
       .then(() => this.#work())
       .catch(this.#options.onFailure)
       .finally(() => (this.#working = undefined));

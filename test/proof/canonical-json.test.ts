@@ -114,12 +114,24 @@ describe('canonical JSON', () => {
     );
   });
 
+  it('has members that look like numbers in the order of their text, not of their number', () => {
+    expect(canonicalize({ 9: 1, 10: [2, { 2: 'b', 11: 'a' }] })).to.equal('{"10":[2,{"11":"a","2":"b"}],"9":1}');
+    expect(parseCanonical('{"10":2,"9":1}')).to.deep.equal({ 9: 1, 10: 2 });
+    expect(codeOf(() => parseCanonical('{"9":1,"10":2}'))).to.equal('not_canonical');
+  });
+
+  it('leaves out members that are undefined, in order or not', () => {
+    expect(canonicalize({ a: 1, b: undefined, c: 2 })).to.equal('{"a":1,"c":2}');
+    expect(canonicalize({ c: 2, b: undefined, a: 1 })).to.equal('{"a":1,"c":2}');
+  });
+
   it('refuses any other form of the same value', () => {
     for (const text of [
       '{"b":1,"a":2}',
       '{"a":1, "b":2}',
       '{"a":1,"a":1}',
       '-0',
+      '[1,-0]',
       '1.0',
       '1e2',
       '"\\u0041"',
@@ -142,8 +154,11 @@ describe('canonical JSON', () => {
       NaN,
       Infinity,
       '\ud800',
+      { '\ud800': 1 },
       undefined,
       [undefined],
+      [, 1],
+      { a: { toJSON: () => 1 } },
       1n,
       new Date(0),
       Symbol('x'),

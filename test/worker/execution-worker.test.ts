@@ -4,10 +4,14 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newId, type BootId } from '../../src/domain/ids.ts';
+import { InProcessBrokerServer } from '../../src/platform/broker/in-process/in-process.ts';
+import { openLocalSigner } from '../../src/platform/keys/local-signer.ts';
 import { loadCatalog, type Catalog } from '../../src/tools/catalog.ts';
 import { ExecutionWorker, type FinishedOrder } from '../../src/worker/execution-worker.ts';
 import type { AcceptedOrder } from '../../src/worker/intake.ts';
 import { Journal } from '../../src/worker/journal.ts';
+import { Receipts } from '../../src/worker/receipts.ts';
 import { eventually } from '../end-to-end/eventually.ts';
 import { shippedTools } from '../tools/fixtures.ts';
 
@@ -98,6 +102,36 @@ describe('the slots of a node', function () {
     expect(
       finished.map(({ result }) => orders.findIndex(({ task_id }) => task_id === result.task_id)).slice(0, 3),
     ).to.deep.equal([1, 2, 3]);
+  });
+
+  it('note the start of what goes on, and not of what ends at once', async () => {
+    const orders = [sleeper(0), sleeper(10_000), sleeper(0)];
+    await journal.take([{ payload: { jti: 'one', exp: startS + 60 }, body: Buffer.from('one'), orders }]);
+    worker.add(orders);
+    await answers(2);
+    await eventually(() => (journal.orders[1]?.state === 'started' ? true : undefined));
+    expect(journal.orders.map(({ state }) => state)).to.deep.equal(['received', 'started', 'received']);
+  });
+
+  it('answer what ends in one turn of the event loop in one receipt, however few slots it went through', async () => {
+    const signer = await openLocalSigner({ path: join(folder, 'key.pem'), algorithm: 'ES256', create: true });
+    const receipts = new Receipts({
+      ...{ nodeId: randomUUID(), bootId: newId<BootId>(), broker: new InProcessBrokerServer().connect() },
+      ...{ signer, journal, clock: { now: () => nowMs, monotonicMs: () => performance.now() } },
+      onFailure: (error) => failures.push(error),
+    });
+    const through = new ExecutionWorker({
+      ...{ slots: 2, journal, workDir: folder, clock: { now: () => nowMs, monotonicMs: () => performance.now() } },
+      onFinished: (order) => {
+        receipts.add(order);
+      },
+      onFailure: (error) => failures.push(error),
+    });
+    through.add(Array.from({ length: 50 }, () => sleeper(0)));
+    await eventually(() => (receipts.seq >= 0 ? true : undefined));
+    await receipts.drain();
+    expect(failures).to.deep.equal([]);
+    expect(journal.spool.map(({ attempts }) => attempts.length)).to.deep.equal([50]);
   });
 
   it('do not start an order that has expired while it waited', async () => {
