@@ -56,6 +56,7 @@ export function writContender(
     isWrit: true,
     warmUp: () => runWrit(installation, { ...load, tasks: Math.min(warmUpTasks, load.tasks) }),
     run: async () => {
+      if (warmUpTasks > 0) await runWrit(installation, { ...load, tasks: settleJobs });
       const { elapsedMs, cpu } = await runWrit(installation, load);
       return { figures: { tasks_per_s: (load.tasks * 1000) / elapsedMs }, cpu };
     },
@@ -98,7 +99,7 @@ function peerContender(peer: Peer, jobs: number, warmUpJobs: number): Contender 
   };
 }
 
-/** Before each run: so many tell the planner of the store what a queue in use looks like. */
+/** Before each run of each system: it comes back from while the others ran, and the planner of a store learns what a queue in use looks like. */
 const settleJobs = 4000;
 
 /** The planner of the store learns of a full queue before the worker begins, and of one in the midst of work. */

@@ -15,8 +15,8 @@ export interface NodeFacts {
 
 /** A node is given ahead what it finishes in about this time. */
 const aheadMs = 50;
-/** More than this on the way to one node buys nothing. */
-const inFlightMax = 1500;
+/** More than this on the way to one node buys nothing: five manifests, each at another step of its way. */
+const inFlightMax = 2500;
 /** Weight of the newest answer in the measured rate. */
 const rateWeight = 0.2;
 

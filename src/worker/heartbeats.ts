@@ -34,11 +34,16 @@ export interface HeartbeatsOptions {
   onClockOff: (offsetS: number) => void;
 }
 
+/** So many receipts that wait for an answer are asked about before the next heartbeat is due, and at least so long after the last. */
+const unansweredMax = 64;
+const pauseMs = 1000;
+
 /** Owns the rhythm. A heartbeat that fails is made up for by the next; the lease bears several. */
 export class Heartbeats {
   readonly #options: HeartbeatsOptions;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
+  #beganMs = Number.NEGATIVE_INFINITY;
   #through = -1;
   #earlier = 0;
   #isClockOff = false;
@@ -56,18 +61,36 @@ export class Heartbeats {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating?.catch(() => undefined);
-    await this.#exchange({ withList: false, status: 'terminating' }).catch(this.#options.onFailure);
+    await this.#exchange({ withList: false, isEarly: false, status: 'terminating' }).catch(this.#options.onFailure);
   }
 
   /** One heartbeat now; concurrent calls share it. `withList` tells each attempt in hand. */
   beat(options: { withList?: boolean } = {}): Promise<void> {
-    this.#beating ??= this.#exchange({ withList: options.withList ?? false, status: 'active' }).finally(
-      () => (this.#beating = undefined),
-    );
+    return this.#beat({ withList: options.withList ?? false, isEarly: false });
+  }
+
+  /** A receipt was signed: each is held in memory and on disk until its arrival is known, so that many are not left to wait for the rhythm. */
+  receiptSigned(): void {
+    const { journal, clock, onFailure } = this.#options;
+    if (journal.spool.length < unansweredMax || clock.monotonicMs() - this.#beganMs < pauseMs) return;
+    this.#beat({ withList: false, isEarly: true }).catch(onFailure);
+  }
+
+  #beat(options: { withList: boolean; isEarly: boolean }): Promise<void> {
+    this.#beganMs = this.#options.clock.monotonicMs();
+    this.#beating ??= this.#exchange({ ...options, status: 'active' }).finally(() => (this.#beating = undefined));
     return this.#beating;
   }
 
-  async #exchange({ withList, status }: { withList: boolean; status: Heartbeat['status'] }): Promise<void> {
+  async #exchange({
+    withList,
+    isEarly,
+    status,
+  }: {
+    withList: boolean;
+    isEarly: boolean;
+    status: Heartbeat['status'];
+  }): Promise<void> {
     const { link, credential, nodeId, receipts, worker, clock, renewal, onAnswer } = this.#options;
     const csr = await renewal();
     const sentMs = clock.now();
@@ -80,6 +103,8 @@ export class Heartbeats {
     if (answer.list_attempts === true && status === 'active') {
       await link.heartbeat(credential(), nodeId, this.#compose(true, status));
     }
+    // What is under way now has not been dropped.
+    if (isEarly) return;
     // No progress since the last heartbeat means that something was dropped on the way.
     const earlier = this.#earlierReceipts();
     const isStuck = answer.receipts_through < receipts.seq && answer.receipts_through === this.#through;

@@ -25,6 +25,8 @@ export interface ReceiptsOptions {
   signer: Signer;
   journal: Journal;
   clock: Clock;
+  /** Called when one more is in the spool and under way. */
+  onSigned: () => void;
   /** The spool cannot be written: nothing may run any more. */
   onFailure: (error: unknown) => void;
 }
@@ -91,6 +93,7 @@ export class Receipts {
       await this.#options.journal.finish(receipt);
       const sending = this.#send([receipt]).finally(() => this.#sending.delete(sending));
       this.#sending.add(sending);
+      this.#options.onSigned();
     }
   }
 

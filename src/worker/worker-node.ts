@@ -86,7 +86,12 @@ export class WorkerNode {
     const { signer, clock, slots, catalog, link, onFatal } = options;
     const bootId = newId<BootId>();
     const nodeId = this.nodeId;
-    this.#receipts = new Receipts({ nodeId, bootId, broker, signer, journal, clock, onFailure: onFatal });
+    this.#receipts = new Receipts({
+      ...{ nodeId, bootId, broker, signer, journal, clock, onFailure: onFatal },
+      onSigned: () => {
+        this.#heartbeats.receiptSigned();
+      },
+    });
     this.#worker = new ExecutionWorker({
       slots,
       journal,

@@ -57,13 +57,13 @@ describe('placement', () => {
     expect(setup([node('a', { slots: 0 })]).free()).to.deep.equal([]);
   });
 
-  it('gives a fast node ahead what it finishes in about 50 ms, and no more than 1,500', () => {
+  it('gives a fast node ahead what it finishes in about 50 ms, and no more than 2,500', () => {
     const placement = setup([node('a')]);
     placement.dispatched('a', 100);
     placement.finished('a', 100, 10);
     expect(creditOf(placement, 'a')).to.equal(4 + Math.floor(10 * 0.2 * 50));
     for (let i = 0; i < 60; i++) placement.finished('a', 1000, 1);
-    expect(creditOf(placement, 'a')).to.equal(1500);
+    expect(creditOf(placement, 'a')).to.equal(2500);
   });
 
   it('lets the rate fall again where a node becomes slow, and leaves it where no time is told', () => {

@@ -118,6 +118,7 @@ describe('the slots of a node', function () {
     const receipts = new Receipts({
       ...{ nodeId: randomUUID(), bootId: newId<BootId>(), broker: new InProcessBrokerServer().connect() },
       ...{ signer, journal, clock: { now: () => nowMs, monotonicMs: () => performance.now() } },
+      onSigned: () => undefined,
       onFailure: (error) => failures.push(error),
     });
     const through = new ExecutionWorker({

@@ -53,6 +53,27 @@ describe('seen attempts', () => {
     expect([449_999, 450_000, 699_999].map((n) => seen.highest(uuid(n)))).to.deep.equal([0, 1, 1]);
   }).timeout(15_000);
 
+  it('are what a plain list says, whatever is taken, taken again and forgotten', () => {
+    const entry = fc.tuple(fc.nat(1500), fc.nat(3), fc.nat({ max: weekS / 700 }));
+    fc.assert(
+      fc.property(fc.array(entry, { minLength: 2000, maxLength: 4000, size: 'max' }), (taken) => {
+        const seen = new SeenAttempts();
+        const list = new Map<number, { attempt: number; atS: number }>();
+        let atS = nowS;
+        for (const [n, attempt, s] of taken) {
+          seen.add(uuid(n), attempt, (atS += s));
+          if (attempt > (list.get(n)?.attempt ?? 0)) {
+            list.set(n, { attempt, atS });
+            for (const [old, last] of list) if (last.atS < atS - weekS) list.delete(old);
+          }
+        }
+        for (let n = 0; n <= 1500; n++) expect(seen.highest(uuid(n)), String(n)).to.equal(list.get(n)?.attempt ?? 0);
+        expect(Buffer.concat(seen.encode())).to.have.length(list.size * 24);
+      }),
+      { numRuns: 30 },
+    );
+  }).timeout(15_000);
+
   it('are the same after they were written and read, and are forgotten in the same order', () => {
     // Clocks of orchestrators go forward: each is taken some time after the one before.
     const entry = fc.tuple(fc.nat(20), fc.integer({ min: 1, max: 0x7fff_ffff }), fc.nat(weekS / 8));
