@@ -16,6 +16,8 @@ import {
 
 /** The last call of a boot that was killed may arrive so long after the next boot has used another credential, or a tenth of its life. */
 const lateMaxS = 15;
+/** A call of the same boot may: longer than any lives. After that whoever sends it is another, which says the boot that it has read. */
+const lateOfBootMaxS = 120;
 /** Credentials of the next generation that are handed out at most: as many answers may be lost. */
 const nextMax = 8;
 
@@ -55,11 +57,9 @@ export async function takeCredential(
       await promoteCredential(tx, nodeId, sha256, credential.expires_at);
       return 'current';
     }
-    // The node itself has moved on, however long its call took; a boot that was killed may have sent one just before.
-    const lateS = Math.min(lateMaxS, context.credentialLifetimeS / 10);
-    const isLate =
-      node.boot_id === bootId || (credential.generation === node.generation - 1 && node.promoted_s_ago < lateS);
-    if (isLate) return 'late';
+    // The node itself has moved on while its call took its time; a boot that was killed may have sent one just before.
+    const lateS = node.boot_id === bootId ? lateOfBootMaxS : Math.min(lateMaxS, context.credentialLifetimeS / 10);
+    if (credential.generation === node.generation - 1 && node.promoted_s_ago < lateS) return 'late';
     await quarantineNode(tx, nodeId, context);
     return 'cloned';
   });

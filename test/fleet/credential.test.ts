@@ -155,6 +155,17 @@ describe('the credential of a node', () => {
     await expectQuarantined();
   });
 
+  it('tells of two holders in the end also where the thief says the boot of the node', async () => {
+    const old = node.credential;
+    const stolen = await next();
+    await test.beat(node, { credential: stolen });
+    // A late call, as far as can be told; a node that goes on with it is no late call.
+    await expectRefused('node_credential_replaced', { credential: old });
+    await age(121);
+    await expectRefused('node_quarantined', { credential: old });
+    await expectQuarantined();
+  });
+
   it('tells of two holders generations later', async () => {
     const { old } = await renewed();
     await renewed();
