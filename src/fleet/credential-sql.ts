@@ -22,14 +22,21 @@ export async function lockNode(tx: Queryable, nodeId: string): Promise<LockedNod
   return found.rows[0];
 }
 
+export interface FoundCredential {
+  generation: number;
+  expires_at: Date;
+  /** Negative while it is good. */
+  expired_s_ago: number;
+}
+
 export async function findCredential(
   tx: Queryable,
   nodeId: string,
   sha256: Buffer,
-): Promise<{ generation: number; expires_at: Date; is_expired: boolean } | undefined> {
-  const found = await tx.query<{ generation: number; expires_at: Date; is_expired: boolean }>({
+): Promise<FoundCredential | undefined> {
+  const found = await tx.query<FoundCredential>({
     name: 'find_node_credential',
-    text: `select generation, expires_at, expires_at <= now() as is_expired from node_credentials
+    text: `select generation, expires_at, extract(epoch from now() - expires_at)::float8 as expired_s_ago from node_credentials
             where sha256 = $2 and node_id = $1`,
     values: [nodeId, sha256],
   });

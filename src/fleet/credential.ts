@@ -16,8 +16,10 @@ import {
 
 /** The last call of a boot that was killed may arrive so long after the next boot has used another credential, or a tenth of its life. */
 const lateMaxS = 15;
-/** A call of the same boot may: longer than any lives. After that whoever sends it is another, which says the boot that it has read. */
-const lateOfBootMaxS = 120;
+/** A call of the same boot may arrive so long after: longer than any is under way. Who sends it then is another, that says the boot it has read. */
+const lateOfBootMaxS = 600;
+/** A former credential tells of two holders for so long after its own life; later it is taken for a backup that was brought back. */
+const toldAfterLifeS = 86_400;
 /** Credentials of the next generation that are handed out at most: as many answers may be lost. */
 const nextMax = 8;
 
@@ -34,8 +36,8 @@ export function newCredential(): NewCredential {
 
 /**
  * Decides about a credential that is not the node's current one. The next generation's becomes the current one by its first use, and
- * the others that were handed out with it end. One that was replaced before tells of two holders: the node is quarantined, unless it
- * comes late from the same boot. Fails `unauthenticated` or `forbidden`; returns where the credential is the current one now.
+ * the others that were handed out with it end. One that was replaced before tells of two holders, and the node is quarantined, unless it is the
+ * one before and comes a little late, from the same boot or from one that was killed. Fails `unauthenticated` or `forbidden`; returns where the credential is the current one now.
  */
 export async function takeCredential(
   sha256: Buffer,
@@ -51,15 +53,18 @@ export async function takeCredential(
     if (node === undefined || credential === undefined) return 'unknown';
     if (node.status === 'quarantined') return 'quarantined';
     if (node.status === 'gone') return 'gone';
-    if (credential.is_expired) return 'expired';
-    if (node.credential_sha256.equals(sha256)) return 'current';
-    if (credential.generation === node.generation + 1) {
+    const isCurrent = node.credential_sha256.equals(sha256);
+    if (isCurrent || credential.generation === node.generation + 1) {
+      if (credential.expired_s_ago >= 0) return 'expired';
+      if (isCurrent) return 'current';
       await promoteCredential(tx, nodeId, sha256, credential.expires_at);
       return 'current';
     }
     // The node itself has moved on while its call took its time; a boot that was killed may have sent one just before.
     const lateS = node.boot_id === bootId ? lateOfBootMaxS : Math.min(lateMaxS, context.credentialLifetimeS / 10);
     if (credential.generation === node.generation - 1 && node.promoted_s_ago < lateS) return 'late';
+    // Whether its own life is over meanwhile says nothing about who holds it.
+    if (credential.expired_s_ago > toldAfterLifeS) return 'expired';
     await quarantineNode(tx, nodeId, context);
     return 'cloned';
   });

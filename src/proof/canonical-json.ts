@@ -15,15 +15,15 @@ const forbiddenKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 
 /**
  * Canonical JSON of a value, strict: floats, integers beyond ±(2^53 − 1), lone surrogates, `undefined` inside arrays,
  * functions, symbols, bigints, forbidden keys and nesting over 32 are refused with a ProofError. Object members that
- * are `undefined` are left out: absent, as rule 3 of the formats wants them.
+ * are `undefined` are left out: absent, as rule 3 of the formats wants them. Values are plain data: no `toJSON`, no getters.
  */
 export function canonicalize(value: CanonicalValue): string {
-  return toText(value, 1, false);
+  return new Writer(false).text(value, 1);
 }
 
 /** As `canonicalize`, but any finite number is written, as ECMAScript does (RFC 8785 §3.2.2.3): for payloads. */
 export function canonicalizeWithFloats(value: unknown): string {
-  return toText(value, 1, true);
+  return new Writer(true).text(value, 1);
 }
 
 /**
@@ -41,80 +41,93 @@ export function parseCanonical(text: string): CanonicalValue {
   return value;
 }
 
-/** `JSON.stringify` writes numbers and strings as RFC 8785 wants them, and many times faster: it serves wherever nothing is to be sorted or refused. */
-function toText(value: unknown, depth: number, floats: boolean): string {
-  return isInForm(value, depth, floats) ? JSON.stringify(value) : write(value, depth, floats);
-}
+/**
+ * Writes one value. `JSON.stringify` writes numbers and strings as RFC 8785 wants them, and many times faster: it serves wherever nothing is
+ * to be sorted or refused.
+ */
+class Writer {
+  readonly #floats: boolean;
+  /** Objects and arrays that are known not to be in form: however deep a value lies, it is looked at twice at most. */
+  readonly #outOfForm = new Set<object>();
 
-/** Whether `JSON.stringify` makes the canonical form of it. */
-function isInForm(value: unknown, depth: number, floats: boolean): boolean {
-  switch (typeof value) {
-    case 'string':
-      return value.isWellFormed();
-    case 'number':
-      return Number.isSafeInteger(value) || (floats && Number.isFinite(value));
-    case 'boolean':
-      return true;
-    case 'object':
-      if (value === null) return true;
-      if (depth > depthMax) return false;
-      return Array.isArray(value) ? areInForm(value, depth + 1, floats) : isObjectInForm(value, depth, floats);
-    default:
-      return false;
+  constructor(floats: boolean) {
+    this.#floats = floats;
+  }
+
+  text(value: unknown, depth: number): string {
+    return this.#isInForm(value, depth) ? JSON.stringify(value) : this.#write(value, depth);
+  }
+
+  /** Whether `JSON.stringify` makes the canonical form of it. */
+  #isInForm(value: unknown, depth: number): boolean {
+    switch (typeof value) {
+      case 'string':
+        return value.isWellFormed();
+      case 'number':
+        return Number.isSafeInteger(value) || (this.#floats && Number.isFinite(value));
+      case 'boolean':
+        return true;
+      case 'object':
+        if (value === null) return true;
+        if (depth > depthMax || this.#outOfForm.has(value)) return false;
+        if (Array.isArray(value) ? this.#areInForm(value, depth + 1) : this.#isObjectInForm(value, depth)) return true;
+        this.#outOfForm.add(value);
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  #areInForm(items: readonly unknown[], depth: number): boolean {
+    // Not `every`, which passes over holes.
+    for (const item of items) if (!this.#isInForm(item, depth)) return false;
+    return true;
+  }
+
+  #isObjectInForm(object: object, depth: number): boolean {
+    if (!isPlain(object)) return false;
+    const members = object as Record<string, unknown>;
+    let before: string | undefined;
+    for (const key of Object.keys(members)) {
+      if ((before !== undefined && before > key) || forbiddenKeys.has(key) || !key.isWellFormed()) return false;
+      before = key;
+      const member = members[key];
+      if (member !== undefined && !this.#isInForm(member, depth + 1)) return false;
+    }
+    return true;
+  }
+
+  /** Writes what is not in form: sorts objects, looks further into arrays, and refuses everything else. */
+  #write(value: unknown, depth: number): string {
+    if (typeof value === 'string') throw new ProofError('not_canonical', 'a string holds a lone surrogate');
+    if (typeof value === 'number') {
+      throw new ProofError('not_canonical', 'a number is not an integer within ±(2^53 − 1)');
+    }
+    if (typeof value !== 'object' || value === null) {
+      throw new ProofError('not_canonical', `a ${typeof value} is not JSON`);
+    }
+    if (depth > depthMax) throw new ProofError('too_deep', `nested over ${depthMax.toString()} deep`);
+    if (!Array.isArray(value)) return this.#writeObject(value, depth);
+    return `[${Array.from(value, (item) => this.text(item, depth + 1)).join()}]`;
+  }
+
+  #writeObject(object: object, depth: number): string {
+    if (!isPlain(object)) throw new ProofError('not_canonical', 'only plain objects are JSON');
+    const members = object as Record<string, unknown>;
+    // By UTF-16 code units, as RFC 8785 §3.2.3 asks: the default order of sort.
+    const keys = Object.keys(members).sort();
+    let text = '';
+    for (const key of keys) {
+      const member = members[key];
+      if (member === undefined) continue;
+      if (forbiddenKeys.has(key)) throw new ProofError('forbidden_key', 'a member has a forbidden name');
+      text += `${text === '' ? '' : ','}${this.text(key, depth)}:${this.text(member, depth + 1)}`;
+    }
+    return `{${text}}`;
   }
 }
 
-function areInForm(items: readonly unknown[], depth: number, floats: boolean): boolean {
-  // Not `every`, which passes over holes.
-  for (const item of items) if (!isInForm(item, depth, floats)) return false;
-  return true;
-}
-
-function isObjectInForm(object: object, depth: number, floats: boolean): boolean {
+function isPlain(object: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(object);
-  if (prototype !== Object.prototype && prototype !== null) return false;
-  const members = object as Record<string, unknown>;
-  let before: string | undefined;
-  for (const key of Object.keys(members)) {
-    if ((before !== undefined && before > key) || forbiddenKeys.has(key) || !key.isWellFormed()) return false;
-    before = key;
-    const member = members[key];
-    if (member !== undefined && !isInForm(member, depth + 1, floats)) return false;
-  }
-  return true;
-}
-
-/** What is to be sorted, or refused: a leaf that comes here is. */
-function write(value: unknown, depth: number, floats: boolean): string {
-  if (typeof value === 'string') throw new ProofError('not_canonical', 'a string holds a lone surrogate');
-  if (typeof value === 'number') {
-    throw new ProofError('not_canonical', 'a number is not an integer within ±(2^53 − 1)');
-  }
-  if (typeof value !== 'object' || value === null) {
-    throw new ProofError('not_canonical', `a ${typeof value} is not JSON`);
-  }
-  if (depth > depthMax) throw new ProofError('too_deep', `nested over ${depthMax.toString()} deep`);
-  return Array.isArray(value) ? writeArray(value, depth, floats) : writeObject(value, depth, floats);
-}
-
-function writeArray(items: readonly unknown[], depth: number, floats: boolean): string {
-  return `[${Array.from(items, (item) => toText(item, depth + 1, floats)).join()}]`;
-}
-
-function writeObject(object: object, depth: number, floats: boolean): string {
-  const prototype: unknown = Object.getPrototypeOf(object);
-  if (prototype !== Object.prototype && prototype !== null) {
-    throw new ProofError('not_canonical', 'only plain objects are JSON');
-  }
-  const members = object as Record<string, unknown>;
-  // By UTF-16 code units, as RFC 8785 §3.2.3 asks: the default order of sort.
-  const keys = Object.keys(members).sort();
-  let text = '';
-  for (const key of keys) {
-    const member = members[key];
-    if (member === undefined) continue;
-    if (forbiddenKeys.has(key)) throw new ProofError('forbidden_key', 'a member has a forbidden name');
-    text += `${text === '' ? '' : ','}${toText(key, depth, floats)}:${toText(member, depth + 1, floats)}`;
-  }
-  return `{${text}}`;
+  return prototype === Object.prototype || prototype === null;
 }

@@ -1,4 +1,4 @@
-/** Runs accepted orders in slots, each at most once, and answers a result for every one. */
+/** Runs accepted orders in slots, destructive ones at most once, and answers a result for every one. */
 
 import type { Clock } from '../domain/clock.ts';
 import { clockSkewS } from '../proof/manifest.ts';

@@ -34,16 +34,21 @@ export interface HeartbeatsOptions {
   onClockOff: (offsetS: number) => void;
 }
 
-/** So many receipts that wait for an answer are asked about before the next heartbeat is due, and at least so long after the last. */
-const unansweredMax = 64;
-const pauseMs = 1000;
+/** After so many further receipts it is asked which have arrived, though no heartbeat is due. */
+const earlyReceipts = 64;
+/** Not so soon after the last heartbeat. */
+const earlyPauseMs = 1000;
 
 /** Owns the rhythm. A heartbeat that fails is made up for by the next; the lease bears several. */
 export class Heartbeats {
   readonly #options: HeartbeatsOptions;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
-  #beganMs = Number.NEGATIVE_INFINITY;
+  /** Whether that which is under way is nothing but an early one. */
+  #isEarly = false;
+  /** From when on one may be early, on the monotonic clock; and the last receipt that one has told of. */
+  #earlyFromMs = Number.NEGATIVE_INFINITY;
+  #toldSeq = -1;
   #through = -1;
   #earlier = 0;
   #isClockOff = false;
@@ -61,36 +66,42 @@ export class Heartbeats {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating?.catch(() => undefined);
-    await this.#exchange({ withList: false, isEarly: false, status: 'terminating' }).catch(this.#options.onFailure);
+    await this.#exchange({ withList: false, status: 'terminating' }).catch(this.#options.onFailure);
   }
 
   /** One heartbeat now; concurrent calls share it. `withList` tells each attempt in hand. */
   beat(options: { withList?: boolean } = {}): Promise<void> {
-    return this.#beat({ withList: options.withList ?? false, isEarly: false });
+    this.#isEarly = false;
+    return this.#beat(options.withList ?? false);
   }
 
   /** A receipt was signed: each is held in memory and on disk until its arrival is known, so that many are not left to wait for the rhythm. */
   receiptSigned(): void {
-    const { journal, clock, onFailure } = this.#options;
-    if (journal.spool.length < unansweredMax || clock.monotonicMs() - this.#beganMs < pauseMs) return;
-    this.#beat({ withList: false, isEarly: true }).catch(onFailure);
+    const { receipts, clock, onFailure, intervalS } = this.#options;
+    if (receipts.seq < this.#toldSeq + earlyReceipts || clock.monotonicMs() < this.#earlyFromMs) return;
+    if (this.#timer === undefined || this.#beating !== undefined) return;
+    this.#isEarly = true;
+    this.#beat(false).catch((error: unknown) => {
+      // Who does not answer is not asked more often than by the rhythm.
+      this.#pauseEarly(intervalS * 1000);
+      onFailure(error);
+    });
   }
 
-  #beat(options: { withList: boolean; isEarly: boolean }): Promise<void> {
-    this.#beganMs = this.#options.clock.monotonicMs();
-    this.#beating ??= this.#exchange({ ...options, status: 'active' }).finally(() => (this.#beating = undefined));
+  #pauseEarly(ms: number): void {
+    this.#earlyFromMs = this.#options.clock.monotonicMs() + ms;
+  }
+
+  #beat(withList: boolean): Promise<void> {
+    if (this.#beating === undefined) {
+      this.#toldSeq = this.#options.receipts.seq;
+      this.#pauseEarly(earlyPauseMs);
+      this.#beating = this.#exchange({ withList, status: 'active' }).finally(() => (this.#beating = undefined));
+    }
     return this.#beating;
   }
 
-  async #exchange({
-    withList,
-    isEarly,
-    status,
-  }: {
-    withList: boolean;
-    isEarly: boolean;
-    status: Heartbeat['status'];
-  }): Promise<void> {
+  async #exchange({ withList, status }: { withList: boolean; status: Heartbeat['status'] }): Promise<void> {
     const { link, credential, nodeId, receipts, worker, clock, renewal, onAnswer } = this.#options;
     const csr = await renewal();
     const sentMs = clock.now();
@@ -103,8 +114,8 @@ export class Heartbeats {
     if (answer.list_attempts === true && status === 'active') {
       await link.heartbeat(credential(), nodeId, this.#compose(true, status));
     }
-    // What is under way now has not been dropped.
-    if (isEarly) return;
+    // What was signed a moment ago has not been dropped.
+    if (this.#isEarly) return;
     // No progress since the last heartbeat means that something was dropped on the way.
     const earlier = this.#earlierReceipts();
     const isStuck = answer.receipts_through < receipts.seq && answer.receipts_through === this.#through;

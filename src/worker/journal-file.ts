@@ -12,7 +12,7 @@ export interface JournalEntry {
   bytes: Buffer;
 }
 
-/** An entry to be written: its bytes may stand in several places. */
+/** An entry to be written: its bytes may stand in several places, which do not change until they are on disk. */
 export interface NewEntry {
   kind: number;
   parts: readonly Buffer[];

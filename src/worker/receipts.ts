@@ -58,11 +58,19 @@ export class Receipts {
 
   add(finished: FinishedOrder): void {
     this.#waiting.push(finished);
-    // Work that ends in the same turn of the event loop goes together, however many slots it went through.
+    this.#begin();
+  }
+
+  /** Work that ends in the same turn of the event loop goes together, however many slots it went through. */
+  #begin(): void {
     this.#working ??= setImmediate()
       .then(() => this.#work())
       .catch(this.#options.onFailure)
-      .finally(() => (this.#working = undefined));
+      .finally(() => {
+        this.#working = undefined;
+        // What came after the last look, and before this line, found that work was under way.
+        if (this.#waiting.length > 0) this.#begin();
+      });
   }
 
   /** Resolves when everything that has finished is in the spool and has been handed to the broker. */

@@ -28,20 +28,21 @@ const digitsAt = [
 export class SeenAttempts {
   #entries = new Uint32Array(capacityMin * entryWords);
   #table = new Int32Array(capacityMin * 2);
-  /** Entries from here on, to before `#end`, are in the ring; both only grow. */
+  /** Entries from here on, to before `#end`, are in the ring: positions that go on over its end. */
   #first = 0;
   #end = 0;
   #tasks = 0;
   /** The id that is looked for. */
   readonly #id = new Uint32Array(4);
 
+  /** Zero for none. `taskId`: a UUID in lower-case text; the caller vouches for its form. */
   highest(taskId: string): number {
     this.#read(taskId);
     const at = (this.#table[this.#find()] ?? 0) - 1;
     return at < 0 ? 0 : this.#word(at, attemptAt);
   }
 
-  /** `atS`: seconds since the epoch; the manifest's `exp`. */
+  /** `taskId` as for `highest`; `atS`: seconds since the epoch, the manifest's `exp`. */
   add(taskId: string, attempt: number, atS: number): void {
     this.#read(taskId);
     this.#add(attempt, atS);
@@ -126,7 +127,7 @@ export class SeenAttempts {
   #rebuild(): void {
     const before = { entries: this.#entries, first: this.#first, end: this.#end, capacity: this.#capacity };
     const capacity = this.#tasks * 4 > before.capacity * 3 ? before.capacity * 2 : before.capacity;
-    const wanted = this.#id.slice();
+    const sought = this.#id.slice();
     this.#entries = new Uint32Array(capacity * entryWords);
     this.#table = new Int32Array(capacity * 2);
     this.#first = 0;
@@ -139,7 +140,7 @@ export class SeenAttempts {
       this.#id.set(entry.subarray(0, 4));
       this.#table[this.#find()] = ++this.#end;
     }
-    this.#id.set(wanted);
+    this.#id.set(sought);
   }
 
   /** Chunks of entries of 24 bytes: task id (16), attempt (uint32), time (uint32), big-endian. */

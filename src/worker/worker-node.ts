@@ -161,7 +161,7 @@ export class WorkerNode {
     const consumer = this.#consumer;
     this.#consumer = undefined;
     await consumer?.cancel().catch(() => undefined);
-    await this.#taking;
+    while (this.#taking !== undefined) await this.#taking;
     await this.#worker.stop(graceMs);
     await this.#receipts.drain();
     await this.#heartbeats.stop();
@@ -197,9 +197,7 @@ export class WorkerNode {
         prefetch,
         onDeliveries: (deliveries) => {
           this.#arrived.push(...deliveries);
-          this.#taking ??= this.#takeArrived()
-            .catch(this.#options.onFatal)
-            .finally(() => (this.#taking = undefined));
+          this.#take();
         },
         onCancelled: (reason) => {
           this.#options.log('consumer.cancelled', { reason });
@@ -221,6 +219,16 @@ export class WorkerNode {
 
   #isStopped(): boolean {
     return this.#isStopping;
+  }
+
+  #take(): void {
+    this.#taking ??= this.#takeArrived()
+      .catch(this.#options.onFatal)
+      .finally(() => {
+        this.#taking = undefined;
+        // What came after the last look, and before this line, found that these were being taken.
+        if (this.#arrived.length > 0) this.#take();
+      });
   }
 
   async #takeArrived(): Promise<void> {

@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import type { Heartbeat, HeartbeatAnswer } from '../../src/domain/node.ts';
 import { eventually } from './eventually.ts';
+import { recordBeats } from './recorded-beats.ts';
 import { startRig, type Rig } from './rig.ts';
 
 describe('the attempts that a node has in hand', function () {
@@ -21,18 +21,8 @@ describe('the attempts that a node has in hand', function () {
   });
 
   it('are listed once after they have changed, and told by their hash from then on', async () => {
-    const beats: { beat: Heartbeat; answer: HeartbeatAnswer }[] = [];
-    await rig.addNode('alpha', {
-      slots: 3,
-      wrapLink: (link) => ({
-        ...link,
-        heartbeat: async (credential, nodeId, beat) => {
-          const answer = await link.heartbeat(credential, nodeId, beat);
-          beats.push({ beat, answer });
-          return answer;
-        },
-      }),
-    });
+    const { beats, wrapLink } = recordBeats();
+    await rig.addNode('alpha', { slots: 3, wrapLink });
     const operator = await rig.principal('integration', ['operator']);
     // Three run, and as many wait in the node behind them.
     await rig.submit(operator, Array<object>(6).fill({ tool: 'noop', action: 'run', payload: { sleep_ms: 1500 } }));

@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import type { Heartbeat, HeartbeatAnswer } from '../../src/domain/node.ts';
+import { recordBeats } from './recorded-beats.ts';
 import { startRig, type Rig } from './rig.ts';
 
 describe('a node that signs many receipts', function () {
@@ -21,19 +21,9 @@ describe('a node that signs many receipts', function () {
   });
 
   it('asks which have arrived before its heartbeat is due, once a second at most', async () => {
-    const beats: { beat: Heartbeat; answer: HeartbeatAnswer }[] = [];
+    const { beats, wrapLink } = recordBeats();
     const startedMs = performance.now();
-    await rig.addNode('alpha', {
-      slots: 1,
-      wrapLink: (link) => ({
-        ...link,
-        heartbeat: async (credential, nodeId, beat) => {
-          const answer = await link.heartbeat(credential, nodeId, beat);
-          beats.push({ beat, answer });
-          return answer;
-        },
-      }),
-    });
+    await rig.addNode('alpha', { slots: 1, wrapLink });
     const operator = await rig.principal('integration', ['operator']);
     // One after the other, most of them in a receipt of their own.
     await rig.submit(operator, Array<object>(500).fill({ tool: 'noop', action: 'run', payload: { sleep_ms: 4 } }));

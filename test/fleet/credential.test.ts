@@ -161,9 +161,28 @@ describe('the credential of a node', () => {
     await test.beat(node, { credential: stolen });
     // A late call, as far as can be told; a node that goes on with it is no late call.
     await expectRefused('node_credential_replaced', { credential: old });
-    await age(121);
+    await age(601);
     await expectRefused('node_quarantined', { credential: old });
     await expectQuarantined();
+  });
+
+  it('tells of two holders also where the thief has waited until the life of the other is nearly over', async () => {
+    const old = node.credential;
+    const stolen = await next();
+    await age(lifetimeS / 2 - 61);
+    await test.beat(node, { credential: stolen });
+    await expectRefused('node_credential_replaced', { credential: old });
+    await age(601);
+    await expectRefused('node_quarantined', { credential: old });
+    await expectQuarantined();
+  });
+
+  it('that was replaced long ago is taken for a backup that was brought back: the node has to join again', async () => {
+    const { old } = await renewed();
+    await age(lifetimeS);
+    await run("update node_credentials set expires_at = now() - interval '2 days' where generation = 1");
+    await expectRefused('node_credential_expired', { credential: old, bootId: another() });
+    expect(await row()).to.include({ status: 'active' });
   });
 
   it('tells of two holders generations later', async () => {

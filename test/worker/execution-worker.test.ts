@@ -113,14 +113,18 @@ describe('the slots of a node', function () {
     expect(journal.orders.map(({ state }) => state)).to.deep.equal(['received', 'started', 'received']);
   });
 
-  it('answer what ends in one turn of the event loop in one receipt, however few slots it went through', async () => {
-    const signer = await openLocalSigner({ path: join(folder, 'key.pem'), algorithm: 'ES256', create: true });
-    const receipts = new Receipts({
-      ...{ nodeId: randomUUID(), bootId: newId<BootId>(), broker: new InProcessBrokerServer().connect() },
-      ...{ signer, journal, clock: { now: () => nowMs, monotonicMs: () => performance.now() } },
-      onSigned: () => undefined,
+  async function receiptsOf(onSigned: () => void = () => undefined): Promise<Receipts> {
+    return new Receipts({
+      ...{ nodeId: randomUUID(), bootId: newId<BootId>(), broker: new InProcessBrokerServer().connect(), journal },
+      signer: await openLocalSigner({ path: join(folder, 'key.pem'), algorithm: 'ES256', create: true }),
+      clock: { now: () => nowMs, monotonicMs: () => performance.now() },
+      onSigned,
       onFailure: (error) => failures.push(error),
     });
+  }
+
+  it('answer what ends in one turn of the event loop in one receipt, however few slots it went through', async () => {
+    const receipts = await receiptsOf();
     const through = new ExecutionWorker({
       ...{ slots: 2, journal, workDir: folder, clock: { now: () => nowMs, monotonicMs: () => performance.now() } },
       onFinished: (order) => {
@@ -133,6 +137,29 @@ describe('the slots of a node', function () {
     await receipts.drain();
     expect(failures).to.deep.equal([]);
     expect(journal.spool.map(({ attempts }) => attempts.length)).to.deep.equal([50]);
+  });
+
+  it('answer what ends just when the receipt before it is done', async () => {
+    worker.add(Array.from({ length: 12 }, () => sleeper(0)));
+    await answers(12);
+    for (let steps = 0; steps < 6; steps++) {
+      const [first, second] = finished.splice(0, 2);
+      let isFirst = true;
+      const receipts = await receiptsOf(() => {
+        if (!isFirst || second === undefined) return;
+        isFirst = false;
+        let later = Promise.resolve();
+        for (let step = 0; step < steps; step++) later = later.then(() => undefined);
+        void later.then(() => {
+          receipts.add(second);
+        });
+      });
+      if (first !== undefined) receipts.add(first);
+      await eventually(() => (receipts.seq >= 0 ? true : undefined));
+      await receipts.drain();
+      expect(receipts.seq, `${steps.toString()} steps later`).to.equal(1);
+    }
+    expect(failures).to.deep.equal([]);
   });
 
   it('do not start an order that has expired while it waited', async () => {

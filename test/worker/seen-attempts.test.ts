@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
+import { createHash } from 'node:crypto';
 import { SeenAttempts } from '../../src/worker/seen-attempts.ts';
 
 const weekS = 7 * 86_400;
@@ -10,6 +11,12 @@ const nowS = 1_700_000_000;
 
 function uuid(number: number): string {
   return `00000000-0000-7000-8000-${number.toString(16).padStart(12, '0')}`;
+}
+
+/** One whose every digit depends on the number. */
+function mixedUuid(number: number): string {
+  const hex = createHash('sha256').update(number.toString()).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }
 
 describe('seen attempts', () => {
@@ -61,18 +68,40 @@ describe('seen attempts', () => {
         const list = new Map<number, { attempt: number; atS: number }>();
         let atS = nowS;
         for (const [n, attempt, s] of taken) {
-          seen.add(uuid(n), attempt, (atS += s));
+          seen.add(mixedUuid(n), attempt, (atS += s));
           if (attempt > (list.get(n)?.attempt ?? 0)) {
             list.set(n, { attempt, atS });
             for (const [old, last] of list) if (last.atS < atS - weekS) list.delete(old);
           }
         }
-        for (let n = 0; n <= 1500; n++) expect(seen.highest(uuid(n)), String(n)).to.equal(list.get(n)?.attempt ?? 0);
+        for (let n = 0; n <= 1500; n++)
+          expect(seen.highest(mixedUuid(n)), String(n)).to.equal(list.get(n)?.attempt ?? 0);
         expect(Buffer.concat(seen.encode())).to.have.length(list.size * 24);
       }),
       { numRuns: 30 },
     );
   }).timeout(15_000);
+
+  it('stay known while tasks are taken again and again', () => {
+    const seen = new SeenAttempts();
+    for (let attempt = 1; attempt <= 40; attempt++) {
+      for (let n = 0; n < 700; n++) if (n % attempt === 0) seen.add(mixedUuid(n), attempt, nowS + attempt);
+    }
+    const highest = (n: number): number => Array.from({ length: 40 }, (_, i) => 40 - i).find((a) => n % a === 0) ?? 0;
+    for (let n = 0; n < 700; n++) expect(seen.highest(mixedUuid(n)), String(n)).to.equal(highest(n));
+    expect(Buffer.concat(seen.encode())).to.have.length(700 * 24);
+    // What has one word of a known id and not the others is not known.
+    const [known, other] = [mixedUuid(1), mixedUuid(2)];
+    for (const cut of [8, 18, 27]) expect(seen.highest(known.slice(0, cut) + other.slice(cut))).to.equal(0);
+  });
+
+  it('are written as id, attempt and time, big-endian', () => {
+    const seen = new SeenAttempts();
+    seen.add('01234567-89ab-cdef-0011-223344556677', 258, 0x6543_2101);
+    expect(seen.encode().map((bytes) => bytes.toString('hex'))).to.deep.equal([
+      '0123456789abcdef0011223344556677' + '00000102' + '65432101',
+    ]);
+  });
 
   it('are the same after they were written and read, and are forgotten in the same order', () => {
     // Clocks of orchestrators go forward: each is taken some time after the one before.
