@@ -37,7 +37,8 @@ export function newCredential(): NewCredential {
 /**
  * Decides about a credential that is not the node's current one. The next generation's becomes the current one by its first use, and
  * the others that were handed out with it end. One that was replaced before tells of two holders, and the node is quarantined, unless it is the
- * one before and comes a little late, from the same boot or from one that was killed. Fails `unauthenticated` or `forbidden`; returns where the credential is the current one now.
+ * one before and comes a little late, from the same boot or from one that was killed. Fails `unauthenticated` or `forbidden`; returns where
+ * the credential is the current one now.
  */
 export async function takeCredential(
   sha256: Buffer,

@@ -58,19 +58,7 @@ export class Receipts {
 
   add(finished: FinishedOrder): void {
     this.#waiting.push(finished);
-    this.#begin();
-  }
-
-  /** Work that ends in the same turn of the event loop goes together, however many slots it went through. */
-  #begin(): void {
-    this.#working ??= setImmediate()
-      .then(() => this.#work())
-      .catch(this.#options.onFailure)
-      .finally(() => {
-        this.#working = undefined;
-        // What came after the last look, and before this line, found that work was under way.
-        if (this.#waiting.length > 0) this.#begin();
-      });
+    this.#working ??= this.#work();
   }
 
   /** Resolves when everything that has finished is in the spool and has been handed to the broker. */
@@ -96,12 +84,21 @@ export class Receipts {
   }
 
   async #work(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const receipt = await this.#sign(this.#takeBatch());
-      await this.#options.journal.finish(receipt);
-      const sending = this.#send([receipt]).finally(() => this.#sending.delete(sending));
-      this.#sending.add(sending);
-      this.#options.onSigned();
+    try {
+      // Work that ends in the same turn of the event loop goes together, however many slots it went through.
+      await setImmediate();
+      while (this.#waiting.length > 0) {
+        const receipt = await this.#sign(this.#takeBatch());
+        await this.#options.journal.finish(receipt);
+        const sending = this.#send([receipt]).finally(() => this.#sending.delete(sending));
+        this.#sending.add(sending);
+        this.#options.onSigned();
+      }
+    } catch (error) {
+      this.#options.onFailure(error);
+    } finally {
+      // Right after the last look: nothing can come in between and find that work is under way.
+      this.#working = undefined;
     }
   }
 
