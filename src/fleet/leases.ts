@@ -7,10 +7,12 @@ import { renewLeases, type LeaseRenewal, type RenewedLease } from './heartbeat-s
 
 const batchMax = 200;
 const waitingMax = 5000;
+/** Each node reports every few seconds and can wait for its answer: many share one statement, which costs a commit. */
+const paceMs = 100;
 /** A row that is locked for long holds up one batch, not all. */
 const batchesAtOnce = 4;
 /** Heartbeats of one node and credential that may wait. */
-const waitingOfOneMax = 64;
+const waitingOfOneMax = 16;
 
 /** Owns the batches. */
 export class Leases {
@@ -23,6 +25,7 @@ export class Leases {
       maxItems: batchMax,
       maxPending: waitingMax,
       concurrency: batchesAtOnce,
+      paceMs,
       run: (renewals) => renewAll(database, renewals, leaseS),
     });
   }

@@ -1,4 +1,4 @@
-/** Batches without timers: the first item goes at once, what arrives while a call is in flight forms the next batch. */
+/** Batches: the first item goes at once, what arrives while a call is in flight forms the next batch. No timer waits for more, but where a pace is asked for. */
 
 import { AppError } from '../domain/error.ts';
 
@@ -11,6 +11,11 @@ export interface BatcherOptions<T, R> {
   run: (items: T[]) => Promise<R[]>;
   /** Calls of `run` that may be in flight at once; 1 where order matters. */
   concurrency?: number;
+  /**
+   * From the start of one call to that of the next, milliseconds at least, unless a whole batch waits: for what may wait so long, and costs about
+   * as much for one as for many. Default 0.
+   */
+  paceMs?: number;
 }
 
 export interface Batcher<T, R> {
@@ -32,10 +37,11 @@ interface Pending<T, R> {
  * grow by themselves: a slow call collects more for the next.
  */
 export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R> {
-  const { maxItems, maxPending, run, concurrency = 1 } = options;
+  const { maxItems, maxPending, run, concurrency = 1, paceMs = 0 } = options;
   let pending: Pending<T, R>[] = [];
   let inFlight = 0;
   let startDue = false;
+  let isPausing = false;
   let idleWaiters: (() => void)[] = [];
 
   function admit(count: number): void {
@@ -57,14 +63,29 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     startDue = true;
     queueMicrotask(() => {
       startDue = false;
-      while (pending.length > 0 && inFlight < concurrency) void start();
+      while (canStart()) void start();
     });
+  }
+
+  function canStart(): boolean {
+    if (pending.length === 0 || inFlight >= concurrency) return false;
+    return !isPausing || pending.length >= maxItems;
+  }
+
+  function pause(): void {
+    if (paceMs === 0 || isPausing) return;
+    isPausing = true;
+    setTimeout(() => {
+      isPausing = false;
+      startLater();
+    }, paceMs);
   }
 
   async function start(): Promise<void> {
     const batch = pending.length <= maxItems ? pending : pending.slice(0, maxItems);
     pending = pending.length <= maxItems ? [] : pending.slice(maxItems);
     inFlight++;
+    pause();
     await settle(batch, run);
     inFlight--;
     startLater();

@@ -45,6 +45,26 @@ describe('a batcher', () => {
     expect(await result).to.equal(2);
   });
 
+  it('keeps its pace: what arrives meanwhile goes together, unless a whole batch waits', async () => {
+    const { batcher, calls, finish } = setup({ paceMs: 30, concurrency: 3, maxItems: 3 });
+    const results = [batcher.add(1)];
+    await finish();
+    results.push(batcher.add(2));
+    await new Promise(setImmediate);
+    results.push(batcher.add(3));
+    await new Promise(setImmediate);
+    expect(calls).to.deep.equal([[1]]);
+    await finish();
+    expect(calls).to.deep.equal([[1], [2, 3]]);
+    results.push(batcher.add(4), batcher.add(5), batcher.add(6), batcher.add(7));
+    await new Promise(setImmediate);
+    expect(calls).to.deep.equal([[1], [2, 3], [4, 5, 6]]);
+    await finish();
+    await finish();
+    expect(calls).to.deep.equal([[1], [2, 3], [4, 5, 6], [7]]);
+    expect(await Promise.all(results)).to.deep.equal([2, 4, 6, 8, 10, 12, 14]);
+  });
+
   it('puts what arrives while a call is in flight into the next batch, in order', async () => {
     const { batcher, calls, finish } = setup();
     const results = [batcher.add(1)];
