@@ -3,7 +3,7 @@
 import type { Delivery } from '../domain/broker.ts';
 import { AppError } from '../domain/error.ts';
 import { decodeFrame } from '../domain/frame.ts';
-import { sha256Hex } from '../proof/hash.ts';
+import { RepeatedHash, sha256Hex } from '../proof/hash.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { ProofError, prove } from '../proof/proof-error.ts';
 import type { PublicKey } from '../proof/public-key.ts';
@@ -23,6 +23,9 @@ export interface OpenReceipt {
   payload: ReceiptPayload;
   results: OpenResult[];
 }
+
+const outputHash = new RepeatedHash();
+const metadataHash = new RepeatedHash();
 
 /** A node's clock may be ahead by so much; it may lie behind by any time: a receipt may have waited (formats.md rule 12). */
 const aheadMaxS = 300;
@@ -57,7 +60,7 @@ export function openReceipt(delivery: Delivery, findKey: FindNodeKey, nowS: numb
   return { jws, sha256: sha256Hex(jws), payload, results };
 }
 
-function decode(body: Uint8Array): ReturnType<typeof decodeFrame> {
+function decode(body: Buffer): ReturnType<typeof decodeFrame> {
   try {
     return decodeFrame(body);
   } catch (error) {
@@ -76,7 +79,7 @@ function openResult(result: Result, output: Buffer | null, metadata: Buffer | nu
     const wholeBytes = result.output_bytes ?? 0;
     prove(output.length <= wholeBytes, 'bad_output', 'more output than was signed');
     prove(
-      output.length < wholeBytes || sha256Hex(output) === result.output_sha256,
+      output.length < wholeBytes || outputHash.hex(output) === result.output_sha256,
       'bad_output',
       'another output than was signed',
     );
@@ -87,7 +90,7 @@ function openResult(result: Result, output: Buffer | null, metadata: Buffer | nu
     'metadata without hash, or hash without metadata',
   );
   prove(
-    metadata === null || sha256Hex(metadata) === result.metadata_sha256,
+    metadata === null || metadataHash.hex(metadata) === result.metadata_sha256,
     'bad_metadata',
     'other metadata than was signed',
   );

@@ -27,7 +27,7 @@ export interface OutgoingMessage {
   /** `''` is the default exchange: the routing key is the queue's name. */
   exchange: string;
   routingKey: string;
-  body: Uint8Array;
+  body: Buffer;
   messageId: string;
   type: string;
   contentType: string;
@@ -58,7 +58,7 @@ export interface Death {
 }
 
 export interface Delivery {
-  body: Uint8Array;
+  body: Buffer;
   messageId: string;
   type: string;
   contentType: string;

@@ -27,14 +27,13 @@ export function encodeFrame(jws: string, blobs: readonly (Buffer | null)[]): Buf
 }
 
 /** Fails `invalid` where the lengths do not add up. The blobs share memory with `bytes`, which an attacker may have written. */
-export function decodeFrame(bytes: Uint8Array): Frame {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export function decodeFrame(bytes: Buffer): Frame {
   const blobs: (Buffer | null)[] = [];
-  const first = readPart(buffer, 0);
+  const first = readPart(bytes, 0);
   if (first.part === null) throw badFrame();
   let { end } = first;
-  while (end < buffer.length) {
-    const next = readPart(buffer, end);
+  while (end < bytes.length) {
+    const next = readPart(bytes, end);
     blobs.push(next.part);
     end = next.end;
   }

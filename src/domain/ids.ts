@@ -2,6 +2,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import { V7Generator } from 'uuidv7';
+import { uuidText } from '../proof/uuid.ts';
 
 declare const brand: unique symbol;
 type Id<Kind extends string> = string & { readonly [brand]: Kind };
@@ -32,5 +33,5 @@ const generator = new V7Generator(new RandomNumbers());
 
 /** A new id; ids made by one process ascend. */
 export function newId<Kind extends TaskId | NodeId | BootId | RecordId | TokenId | Jti>(): Kind {
-  return generator.generate().toString() as Kind;
+  return uuidText(generator.generate().bytes) as Kind;
 }

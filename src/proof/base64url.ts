@@ -1,14 +1,12 @@
 /** base64url without padding (RFC 4648 §5), strict: one text for each byte string and no other. */
 
+import { bufferOf } from './bytes.ts';
 import { ProofError } from './proof-error.ts';
 
 const alphabet = /^[A-Za-z0-9_-]*$/;
 
 export function encodeBase64url(bytes: Uint8Array | string): string {
-  const buffer =
-    typeof bytes === 'string'
-      ? Buffer.from(bytes, 'utf8')
-      : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bufferOf(bytes);
   return buffer.toString('base64url');
 }
 

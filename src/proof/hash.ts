@@ -11,6 +11,26 @@ export function sha256Hex(data: Uint8Array | string): string {
   return hash('sha256', data, 'hex');
 }
 
+/** Bytes longer than this are not remembered. */
+const rememberedMaxBytes = 1024;
+
+/** SHA-256 of bytes that often are those of the time before: comparing them costs a tenth of hashing them. */
+export class RepeatedHash {
+  #bytes = Buffer.alloc(0);
+  #hex = sha256Hex('');
+
+  /** As `sha256Hex`. */
+  hex(bytes: Buffer): string {
+    if (bytes.equals(this.#bytes)) return this.#hex;
+    const hex = sha256Hex(bytes);
+    if (bytes.length <= rememberedMaxBytes) {
+      this.#bytes = Buffer.from(bytes);
+      this.#hex = hex;
+    }
+    return hex;
+  }
+}
+
 const hex64 = /^[0-9a-f]{64}$/;
 
 /** Whether a text has the form of a `…_sha256` member. */

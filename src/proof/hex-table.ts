@@ -47,6 +47,13 @@ export class HexTable {
     return number;
   }
 
+  /** Writes the bytes of the id with a number. */
+  write(number: number, to: Buffer, at: number): void {
+    for (let word = 0; word < this.#words; word++) {
+      to.writeInt32BE((this.#ids[number * this.#words + word] ?? 0) | 0, at + word * 4);
+    }
+  }
+
   /** Hyphens do not count; whoever asks has checked that all else is hex. */
   #read(id: string): void {
     let at = 0;

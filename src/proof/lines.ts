@@ -1,6 +1,7 @@
 /** Lines of a member as bytes, read in chunks with flat memory. */
 
 import { isUtf8 } from 'node:buffer';
+import { bufferOf } from './bytes.ts';
 import { parseCanonical, type CanonicalValue } from './canonical-json.ts';
 import { ProofError, prove } from './proof-error.ts';
 
@@ -66,7 +67,7 @@ export class LineReader {
 
 /** The text of bytes that must be UTF-8. */
 export function decodeText(bytes: Uint8Array): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = bufferOf(bytes);
   prove(isUtf8(buffer), 'not_canonical', 'not UTF-8');
   return buffer.toString('utf8');
 }

@@ -59,7 +59,7 @@ export function taskSha256(grant: Omit<Grant, 'approvals'>, payloadSha256: strin
   return taskHasher(grant)(payloadSha256);
 }
 
-/** `taskSha256` for many payloads under one grant. */
+/** `taskSha256` for many payloads under one grant; of equal payloads that come one after the other, it is made once. */
 export function taskHasher(grant: Omit<Grant, 'approvals'>): (payloadSha256: string) => string {
   const text = canonicalize({
     tool: grant.tool,
@@ -77,7 +77,13 @@ export function taskHasher(grant: Omit<Grant, 'approvals'>): (payloadSha256: str
   const at = text.indexOf(`${member}"`) + member.length;
   const before = text.slice(0, at);
   const after = text.slice(at);
-  return (payloadSha256) => sha256Hex(before + payloadSha256 + after);
+  let last: { payloadSha256: string; taskSha256: string } | undefined;
+  return (payloadSha256) => {
+    if (last?.payloadSha256 !== payloadSha256) {
+      last = { payloadSha256, taskSha256: sha256Hex(before + payloadSha256 + after) };
+    }
+    return last.taskSha256;
+  };
 }
 
 /** Everything the node knows when it decides about a manifest. */

@@ -1,5 +1,6 @@
 /** Tiles and entry bundles in the C2SP tlog-tiles layout: paths, bytes, and which of them a growing tree changes. */
 
+import { bufferOf } from './bytes.ts';
 import { ProofError, prove } from './proof-error.ts';
 import { recordMaxBytes } from './record.ts';
 import type { Subtree } from './tree-proof.ts';
@@ -104,7 +105,7 @@ export function encodeEntries(entries: readonly Uint8Array[]): Buffer {
 
 /** Entries of a bundle; refuses bytes that end inside one. */
 export function decodeEntries(bytes: Uint8Array): Buffer[] {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = bufferOf(bytes);
   const entries: Buffer[] = [];
   let at = 0;
   while (at < buffer.length) {

@@ -52,7 +52,7 @@ export async function planAnswer(
     return {
       decision: 'accept',
       task_sha256: outcome.task_sha256,
-      claims: { grant: grantOf(outcome), payload_sha256: outcome.payload_sha256.toString('hex') },
+      claims: { grant: grantOf(outcome), payload_sha256: outcome.payload_sha256 },
       priority: outcome.priority,
       not_before: outcome.run_at?.toISOString() ?? null,
       expires_at: outcome.expires_at?.toISOString() ?? null,

@@ -10,10 +10,12 @@ import { roleImplies } from '../aaa/roles.ts';
 import type { Catalog, CatalogAction } from '../tools/catalog.ts';
 import { decideScope, unboundedScope } from '../tools/scope.ts';
 import { canonicalizeWithFloats } from '../proof/canonical-json.ts';
-import { sha256 } from '../proof/hash.ts';
+import { RepeatedHash } from '../proof/hash.ts';
 import { taskHasher } from '../proof/manifest.ts';
 import { ProofError } from '../proof/proof-error.ts';
 import type { z } from 'zod';
+
+const payloadHash = new RepeatedHash();
 
 /** One priority point is worth so much waiting. */
 export interface TaskDefaults {
@@ -30,7 +32,8 @@ export interface PlannedTask {
   action: CatalogAction;
   payload: Buffer;
   payload_value: Record<string, unknown>;
-  payload_sha256: Buffer;
+  /** Hashes in lower-case hex. */
+  payload_sha256: string;
   task_sha256: string;
   required_role: string;
   scope: string | null;
@@ -87,7 +90,7 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
   const due = runAt !== null && runAt.getTime() > nowMs ? runAt.getTime() : nowMs;
   const priority = wanted.priority ?? 50;
   const timeoutS = wanted.timeout_s ?? action.timeout_s;
-  const payloadSha256 = sha256(payload);
+  const payloadSha256 = payloadHash.hex(payload);
   const scope = effectiveScope(principal);
   const hashTask = hasherOf(action, { timeout_s: timeoutS, scope, required_role: requiredRole }, context);
   return {
@@ -97,7 +100,7 @@ export function planTask(item: unknown, context: PlanContext): PlannedTask {
     payload,
     payload_value: value,
     payload_sha256: payloadSha256,
-    task_sha256: hashTask(payloadSha256.toString('hex')),
+    task_sha256: hashTask(payloadSha256),
     required_role: requiredRole,
     scope,
     priority,

@@ -50,7 +50,7 @@ export function readyTask(task: PlannedTask, requirement: number): ReadyTask {
     scope: task.scope,
     required_role: task.required_role,
     credential_id: task.credential_id,
-    payload_sha256: task.payload_sha256.toString('hex'),
+    payload_sha256: task.payload_sha256,
     payload: task.payload.length <= heldPayloadMaxBytes ? task.payload : null,
     affinity: task.affinity,
     traceparent: task.traceparent,

@@ -118,7 +118,7 @@ function taskColumns(rows: readonly TaskRow[]): unknown[] {
     uuidArray(rows.map(({ task }) => task.task_id)),
     intArray(kinds.positions),
     byteaArray(rows.map(({ task }) => task.payload)),
-    byteaArray(rows.map(({ task }) => task.payload_sha256)),
+    hexArray(rows.map(({ task }) => task.payload_sha256)),
     hexArray(rows.map(({ task }) => task.task_sha256)),
     textArray(traceparents),
     ...kinds.columns(8),

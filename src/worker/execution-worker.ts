@@ -3,7 +3,7 @@
 import type { Clock } from '../domain/clock.ts';
 import { clockSkewS } from '../proof/manifest.ts';
 import { errorMessageMaxCharacters, type Result, type ResultStatus } from '../proof/receipt.ts';
-import { sha256Hex } from '../proof/hash.ts';
+import { RepeatedHash } from '../proof/hash.ts';
 import { runAction } from '../tools/run.ts';
 import type { ActionResult } from '../tools/result.ts';
 import type { AcceptedOrder } from './intake.ts';
@@ -184,6 +184,7 @@ export class ExecutionWorker {
   }
 }
 
+const metadataHash = new RepeatedHash();
 let lastTime = { ms: 0, text: new Date(0).toISOString() };
 
 /** Work that ends at once ends in the millisecond in which other work has ended. */
@@ -211,7 +212,7 @@ function finishedOf(
       attempt: order.attempt,
       ended_at: timeText(endedMs),
       error: action.error === null ? null : errorOf(action.error.code, action.error.message),
-      metadata_sha256: sha256Hex(metadata),
+      metadata_sha256: metadataHash.hex(metadata),
       output_bytes: action.output_bytes,
       output_sha256: action.output_sha256,
       started_at: timeText(startedMs),

@@ -6,13 +6,15 @@ import { AppError } from '../domain/error.ts';
 import { decodeFrame } from '../domain/frame.ts';
 import { privateScope } from '../domain/principal.ts';
 import type { Scope } from '../domain/scope.ts';
-import { sha256Hex } from '../proof/hash.ts';
+import { RepeatedHash } from '../proof/hash.ts';
 import { verifyManifest, type Grant, type ManifestPayload, type Order } from '../proof/manifest.ts';
 import { ProofError, prove } from '../proof/proof-error.ts';
 import type { Catalog, CatalogAction } from '../tools/catalog.ts';
 import { decideScope, unboundedScope } from '../tools/scope.ts';
 import type { Journal } from './journal.ts';
 import type { Trust } from './trust.ts';
+
+const payloadHash = new RepeatedHash();
 
 /** An order that may run. */
 export interface AcceptedOrder {
@@ -82,7 +84,7 @@ export function reopenManifest(body: Buffer, context: IntakeContext): OpenManife
   return openManifest({ body }, { ...context, journal: { isSeenJti: () => false, highestAttempt: () => 0 } });
 }
 
-function decode(body: Uint8Array): ReturnType<typeof decodeFrame> {
+function decode(body: Buffer): ReturnType<typeof decodeFrame> {
   try {
     return decodeFrame(body);
   } catch (error) {
@@ -100,7 +102,7 @@ function acceptOrder(
   const grant = manifest.grants[order.grant];
   if (grant === undefined) throw new ProofError('bad_payload', 'an order without a grant');
   prove(
-    payload !== null && sha256Hex(payload) === order.payload_sha256,
+    payload !== null && payloadHash.hex(payload) === order.payload_sha256,
     'payload_swapped',
     'another payload than was signed',
   );

@@ -244,7 +244,7 @@ export class WorkerNode {
         const { payload, refused } = opened;
         const orders = opened.accepted.map(({ task_id, attempt }) => ({ task_id, attempt }));
         // Memory changes in this call, so the next manifest of the batch is judged by it; the writes go together.
-        const taking = this.#journal.take([{ payload, body: viewOf(delivery.body), orders }]);
+        const taking = this.#journal.take([{ payload, body: delivery.body, orders }]);
         // Waited for below; a failure until then is not one that nobody hears of.
         taking.catch(() => undefined);
         taken.push(taking);
@@ -324,11 +324,6 @@ export class WorkerNode {
     const { catalog, clock } = this.#options;
     return { nodeId: this.nodeId, trust: this.#trust, journal: this.#journal, catalog, scopes: this.#scopes, clock };
   }
-}
-
-/** The same memory: a message is as large as its payloads. */
-function viewOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function byName(scopes: readonly Scope[]): ReadonlyMap<string, Scope> {

@@ -26,7 +26,7 @@ const nodes = [
   { nodeId: otherNodeId, key: importPublicKey(otherKey.jwk), fromS: trustedFromS },
 ];
 
-function deliver(body: Uint8Array): Delivery {
+function deliver(body: Buffer): Delivery {
   return {
     body,
     messageId: 'm',
@@ -55,12 +55,12 @@ async function make({ payload, results = [resultOf(1)], blobs, by = key, type = 
   return encodeFrame(jws, blobs ?? results.flatMap(() => [null, null]));
 }
 
-function open(body: Uint8Array): OpenReceipt {
+function open(body: Buffer): OpenReceipt {
   return openReceipt(deliver(body), (kid) => nodes.find((node) => node.key.kid === kid), nowS);
 }
 
 /** The code under which a message is refused; `taken` where it is not. */
-function codeOf(body: Uint8Array): string {
+function codeOf(body: Buffer): string {
   try {
     open(body);
     return 'taken';

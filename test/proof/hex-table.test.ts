@@ -22,6 +22,9 @@ describe('the table of ids', () => {
         expect(table.add(id)).to.equal(number);
       });
       expect(table.size).to.equal(ids.length);
+      const bytes = Buffer.alloc(words * 4 + 1);
+      table.write(4321, bytes, 1);
+      expect(bytes.toString('hex', 1)).to.equal(ids[4321]?.replaceAll('-', ''));
     });
   }
 

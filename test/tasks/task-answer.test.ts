@@ -17,7 +17,7 @@ const planned: fc.Arbitrary<PlannedTask> = fc.record({
   action: fc.constantFrom(...actions),
   payload: fc.constant(Buffer.alloc(0)),
   payload_value: fc.dictionary(text, fc.jsonValue() as fc.Arbitrary<unknown>),
-  payload_sha256: fc.constant(Buffer.alloc(32)),
+  payload_sha256: fc.constant('0'.repeat(64)),
   task_sha256: fc.constantFrom('00', 'ff'),
   required_role: text,
   scope: fc.constant(null),

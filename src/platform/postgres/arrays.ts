@@ -1,5 +1,7 @@
 /** Array parameters in the forms that cost least to write and to read; the driver's own form quotes each element by itself. */
 
+import { writeUuid } from '../../proof/uuid.ts';
+
 /** Numbers of types in pg_type. */
 const BYTEA_OID = 17;
 const INT8_OID = 20;
@@ -21,7 +23,7 @@ export type Common = string | number | boolean | null;
 
 /** `uuid[]` of UUIDs in lower-case text; the caller vouches for their form. */
 export function uuidArray(values: readonly (string | null)[]): Buffer {
-  return binaryArray(UUID_OID, values, uuidLength, writeUuid);
+  return binaryArray(UUID_OID, values, uuidLength, writeUuidAt);
 }
 
 /** `integer[]`. */
@@ -98,20 +100,9 @@ function uuidLength(): number {
   return 16;
 }
 
-/** Where the digits of each byte stand in a UUID. */
-const uuidBytesAt = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
-
-function writeUuid(buffer: Buffer, uuid: string, at: number): number {
-  let to = at;
-  for (const from of uuidBytesAt) {
-    buffer[to++] = (hexDigit(uuid.charCodeAt(from)) << 4) | hexDigit(uuid.charCodeAt(from + 1));
-  }
+function writeUuidAt(buffer: Buffer, uuid: string, at: number): number {
+  writeUuid(buffer, uuid, at);
   return 16;
-}
-
-/** Value of `0` to `9` and `a` to `f`. */
-function hexDigit(code: number): number {
-  return code < 58 ? code - 48 : code - 87;
 }
 
 function intLength(): number {

@@ -106,7 +106,7 @@ export class RabbitMqPublisher {
       channel.publish(
         exchange,
         routingKey,
-        Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+        body,
         {
           ...{ messageId, type, contentType },
           ...(headers === undefined ? {} : { headers }),
