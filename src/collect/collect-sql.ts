@@ -1,7 +1,7 @@
 /** Statements of the collector. */
 
 import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
-import { asciiArray, hexArray } from '../platform/postgres/arrays.ts';
+import { byteaArray, hexArray } from '../platform/postgres/arrays.ts';
 import { placeholders } from '../platform/postgres/placeholders.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 import { endParameters, endsCalls, endsColumns, type AttemptEnds } from '../tasks/end-attempts.ts';
@@ -32,7 +32,7 @@ export interface ReceiptRow {
   seq: number;
   previous_boot: { boot_id: string; seq: number } | undefined;
   record_id: string;
-  jws: string;
+  jws: Buffer;
 }
 
 export interface ReceiptCommit extends AttemptEnds {
@@ -64,7 +64,7 @@ export async function commitReceipts(
       receipts.map(({ previous_boot }) => previous_boot?.boot_id ?? null),
       receipts.map(({ previous_boot }) => previous_boot?.seq ?? null),
       receipts.map(({ record_id }) => record_id),
-      asciiArray(receipts.map(({ jws }) => jws)),
+      byteaArray(receipts.map(({ jws }) => jws)),
       ...endsColumns(ends),
       ...records,
     ],
@@ -130,19 +130,25 @@ export async function countInFlight(db: Queryable): Promise<Map<string, number>>
   return new Map(found.rows.map(({ node_id, n }) => [node_id, n]));
 }
 
-/** Manifests with the payloads of their orders, to be sent again. */
-export async function readManifests(
-  db: Queryable,
-  jtis: readonly string[],
-): Promise<{ jti: string; node_id: string; jws: string; exp: number; payloads: Buffer[] }[]> {
-  const found = await db.query<{ jti: string; node_id: string; jws: Buffer; exp: number; payloads: Buffer[] }>({
+/** A manifest that was issued, with the payloads of its orders. `exp` in seconds. */
+export interface SentManifest {
+  jti: string;
+  node_id: string;
+  jws: Buffer;
+  exp: number;
+  payloads: Buffer[];
+}
+
+/** Manifests to be sent again. */
+export async function readManifests(db: Queryable, jtis: readonly string[]): Promise<SentManifest[]> {
+  const found = await db.query<SentManifest>({
     name: 'read_manifests',
     text: `select m.jti, m.node_id, m.jws, extract(epoch from m.expires_at)::float8 as exp, array_agg(t.payload order by o.n) as payloads
              from manifests m cross join lateral unnest(m.task_ids) with ordinality o (task_id, n)
              join tasks t on t.task_id = any (array[o.task_id]) where m.jti = any ($1::uuid[]) group by m.jti`,
     values: [jtis],
   });
-  return found.rows.map((row) => ({ ...row, jws: row.jws.toString('latin1') }));
+  return found.rows;
 }
 
 /** A boot of a node, by the receipts that are stored of it. */

@@ -18,7 +18,7 @@ export interface OpenResult {
 }
 
 export interface OpenReceipt {
-  jws: string;
+  jws: Buffer;
   sha256: string;
   payload: ReceiptPayload;
   results: OpenResult[];

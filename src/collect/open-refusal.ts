@@ -29,8 +29,7 @@ const members: Record<keyof RefusalPayload, MemberCheck> = {
 
 /** The record of a refusal; throws a ProofError where the notice itself does not verify. */
 export function openRefusal(delivery: Delivery, findKey: FindNodeKey): RecordDraft {
-  const jws = Buffer.from(delivery.body).toString('latin1');
-  const { key, payload } = verifyCompactJws(jws, 'writ-refusal+jws', (kid) => findKey(kid)?.key);
+  const { key, payload } = verifyCompactJws(delivery.body, 'writ-refusal+jws', (kid) => findKey(kid)?.key);
   const refusal = checkRefusal(payload);
   prove(findKey(key.kid)?.nodeId === refusal.iss, 'bad_issuer', 'signed by the key of another node');
   return {

@@ -1,7 +1,7 @@
 /** Statements of the dispatcher. */
 
 import { recordsCall, type RecordArrays } from '../ledger/audit-logger.ts';
-import { asciiArray, hexArray, intArray, uuidArray } from '../platform/postgres/arrays.ts';
+import { byteaArray, hexArray, intArray, uuidArray } from '../platform/postgres/arrays.ts';
 import type { Queryable } from '../platform/postgres/pool.ts';
 
 /** Payloads by task id. */
@@ -22,7 +22,7 @@ export interface SignedManifest {
   iat: number;
   exp: number;
   record_id: string;
-  jws: string;
+  jws: Buffer;
   orders: readonly { task_id: string; attempt: number }[];
 }
 
@@ -48,7 +48,7 @@ export async function issueManifests(
       manifests.map(({ iat }) => new Date(iat * 1000)),
       manifests.map(({ exp }) => new Date(exp * 1000)),
       manifests.map(({ record_id }) => record_id),
-      asciiArray(manifests.map(({ jws }) => jws)),
+      byteaArray(manifests.map(({ jws }) => jws)),
       intArray(manifests.flatMap((manifest, i) => manifest.orders.map(() => i + 1))),
       uuidArray(orders.map(({ task_id }) => task_id)),
       intArray(orders.map(({ attempt }) => attempt - 1)),

@@ -23,6 +23,8 @@ import { decideStanding, type StandingContext } from './standing.ts';
 /** Tasks in one round at most, over all nodes. */
 const roundMax = 2000;
 
+const none = Buffer.alloc(0);
+
 export interface DispatcherOptions extends StandingContext {
   database: Database;
   broker: Broker;
@@ -157,7 +159,7 @@ export class Dispatcher {
     const payloads = unsigned.map(({ payload }) => payload as unknown as CanonicalValue);
     const jwss = await this.#currentGenerator().generate(payloads);
     return unsigned.map(({ payload, node_id }, i): SignedManifest => {
-      const jws = jwss[i] ?? '';
+      const jws = jwss[i] ?? none;
       const { jti, iat, exp, orders } = payload;
       return { jti, iat, exp, orders, node_id, jws, sha256: sha256Hex(jws), record_id: newId<RecordId>() };
     });
@@ -215,7 +217,7 @@ export class Dispatcher {
 
 /** The message that carries a manifest to its node; it expires with the manifest, whose `exp` lies ahead. */
 export function manifestToMessage(
-  manifest: { jti: string; node_id: string; jws: string; exp: number },
+  manifest: { jti: string; node_id: string; jws: Buffer; exp: number },
   payloads: readonly Buffer[],
   nowMs: number,
 ): OutgoingMessage {

@@ -1,5 +1,6 @@
 /** The body of a message that carries a JWS and, beside it, exact bytes that it binds by hash. */
 
+import type { CompactJws } from '../proof/jws.ts';
 import { AppError } from './error.ts';
 
 /**
@@ -7,18 +8,20 @@ import { AppError } from './error.ts';
  * A length of 0xFFFFFFFF stands for a blob that is absent.
  */
 export interface Frame {
-  jws: string;
+  /** Its bytes in ASCII. */
+  jws: Buffer;
+  /** These and the JWS share memory with the message. */
   blobs: (Buffer | null)[];
 }
 
 const absent = 0xffffffff;
 
-export function encodeFrame(jws: string, blobs: readonly (Buffer | null)[]): Buffer {
+export function encodeFrame(jws: CompactJws, blobs: readonly (Buffer | null)[]): Buffer {
   let length = 4 + jws.length;
   for (const blob of blobs) length += 4 + (blob?.length ?? 0);
   const bytes = Buffer.allocUnsafe(length);
   let at = bytes.writeUInt32BE(jws.length, 0);
-  at += bytes.write(jws, at, 'latin1');
+  at += typeof jws === 'string' ? bytes.write(jws, at, 'latin1') : jws.copy(bytes, at);
   for (const blob of blobs) {
     at = bytes.writeUInt32BE(blob === null ? absent : blob.length, at);
     if (blob !== null) at += blob.copy(bytes, at);
@@ -26,7 +29,7 @@ export function encodeFrame(jws: string, blobs: readonly (Buffer | null)[]): Buf
   return bytes;
 }
 
-/** Fails `invalid` where the lengths do not add up. The blobs share memory with `bytes`, which an attacker may have written. */
+/** Fails `invalid` where the lengths do not add up. An attacker may have written `bytes`. */
 export function decodeFrame(bytes: Buffer): Frame {
   const blobs: (Buffer | null)[] = [];
   const first = readPart(bytes, 0);
@@ -37,7 +40,7 @@ export function decodeFrame(bytes: Buffer): Frame {
     blobs.push(next.part);
     end = next.end;
   }
-  return { jws: first.part.toString('latin1'), blobs };
+  return { jws: first.part, blobs };
 }
 
 function readPart(buffer: Buffer, at: number): { part: Buffer | null; end: number } {

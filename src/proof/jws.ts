@@ -8,6 +8,11 @@ import type { JwsAlgorithm, PublicKey } from './public-key.ts';
 
 /** A whole JWS is at most so long, in bytes (all ASCII). */
 export const jwsMaxBytes = 512 * 1024;
+/** The second dot, and base64url of 64 bytes. */
+const signatureCharacters = 87;
+
+/** A compact JWS as text, or as its bytes in ASCII: messages and tables hold bytes, and what is large is not written twice. */
+export type CompactJws = string | Buffer;
 
 export type JwsType = 'writ-manifest+jws' | 'writ-receipt+jws' | 'writ-refusal+jws';
 
@@ -32,16 +37,23 @@ export class CompactJwsGenerator {
    * One JWS for each payload, in order, with one call to the signer. Refuses a payload that makes a JWS of over
    * 512 KiB with `too_large` before anything is signed.
    */
-  async generate(payloads: readonly CanonicalValue[]): Promise<string[]> {
-    const inputs = payloads.map((payload) => {
+  async generate(payloads: readonly CanonicalValue[]): Promise<Buffer[]> {
+    const jwss = payloads.map((payload) => {
       const input = `${this.#headerSegment}.${encodeBase64url(canonicalize(payload))}`;
-      // 87 is the dot and the 86 characters of a signature of 64 bytes.
-      prove(input.length + 87 <= jwsMaxBytes, 'too_large', 'a JWS has at most 512 KiB');
-      return input;
+      const length = input.length + signatureCharacters;
+      prove(length <= jwsMaxBytes, 'too_large', 'a JWS has at most 512 KiB');
+      const jws = Buffer.allocUnsafe(length);
+      jws.write(input, 'latin1');
+      return jws;
     });
-    const signatures = await this.#signer.sign(inputs.map((input) => Buffer.from(input, 'ascii')));
-    prove(signatures.length === inputs.length, 'bad_signature', 'the signer answered another number of signatures');
-    return inputs.map((input, i) => `${input}.${encodeBase64url(signatures[i] ?? new Uint8Array())}`);
+    const signatures = await this.#signer.sign(jwss.map((jws) => jws.subarray(0, jws.length - signatureCharacters)));
+    prove(signatures.length === jwss.length, 'bad_signature', 'the signer answered another number of signatures');
+    jwss.forEach((jws, i) => {
+      const signature = signatures[i] ?? new Uint8Array();
+      prove(signature.length === 64, 'bad_signature', 'the signer answered a signature that has not 64 bytes');
+      jws.write(`.${encodeBase64url(signature)}`, jws.length - signatureCharacters, 'latin1');
+    });
+    return jwss;
   }
 }
 
@@ -56,12 +68,13 @@ export interface VerifiedJws {
  * `findKey` answers only keys that are trusted now. `jws` is controlled by an attacker until this returns.
  */
 export function verifyCompactJws(
-  jws: string,
+  jws: CompactJws,
   type: JwsType,
   findKey: (kid: string) => PublicKey | undefined,
 ): VerifiedJws {
   prove(jws.length <= jwsMaxBytes, 'too_large', 'a JWS has at most 512 KiB');
-  const segments = jws.split('.', 4);
+  const text = typeof jws === 'string' ? jws : jws.toString('latin1');
+  const segments = text.split('.', 4);
   const [headerSegment, payloadSegment, signatureSegment] = segments;
   if (segments.length !== 3 || !headerSegment || !payloadSegment || !signatureSegment) {
     throw new ProofError('bad_form', 'not a compact JWS of three segments');
@@ -73,7 +86,9 @@ export function verifyCompactJws(
   const key = findKey(header.kid);
   if (key === undefined) throw new ProofError('unknown_key', 'signed with a key that is not trusted');
   prove(header.alg === key.algorithm, 'bad_algorithm', 'another algorithm than the key is registered for');
-  const input = Buffer.from(jws.slice(0, headerSegment.length + 1 + payloadSegment.length), 'ascii');
+  const inputLength = headerSegment.length + 1 + payloadSegment.length;
+  const input =
+    typeof jws === 'string' ? Buffer.from(jws.slice(0, inputLength), 'ascii') : jws.subarray(0, inputLength);
   prove(verifySignature(key, input, signature), 'bad_signature', 'the signature does not hold');
   return { key, payload: parseCanonical(decodeUtf8(payloadBytes)) };
 }

@@ -3,7 +3,7 @@
 import { canonicalize, type CanonicalValue } from './canonical-json.ts';
 import { isSha256Hex, sha256Hex } from './hash.ts';
 import { isToolDigest, isUuid } from './ids.ts';
-import { verifyCompactJws } from './jws.ts';
+import { verifyCompactJws, type CompactJws } from './jws.ts';
 import { ProofError, prove } from './proof-error.ts';
 import type { PublicKey } from './public-key.ts';
 import { checkShape, isAttempt, isCount, isText, type MemberCheck } from './shape.ts';
@@ -103,7 +103,7 @@ export interface ManifestExpectation {
  * Decides whether a manifest may be believed, in the order of architecture.md §4. Throws a ProofError whose code is
  * the reason to record. Payload hashes, attempts, tools and targets are then checked for each order by the caller.
  */
-export function verifyManifest(jws: string, expectation: ManifestExpectation): ManifestPayload {
+export function verifyManifest(jws: CompactJws, expectation: ManifestExpectation): ManifestPayload {
   const payload = checkManifestPayload(verifyCompactJws(jws, 'writ-manifest+jws', expectation.findKey).payload);
   prove(payload.iss === expectation.issuer, 'bad_issuer', 'issued by another log');
   prove(payload.aud === expectation.audience, 'bad_audience', 'addressed to another node');

@@ -3,7 +3,7 @@
 import type { CanonicalValue } from './canonical-json.ts';
 import { isSha256Hex } from './hash.ts';
 import { isTimestamp, isUuid } from './ids.ts';
-import { verifyCompactJws } from './jws.ts';
+import { verifyCompactJws, type CompactJws } from './jws.ts';
 import { prove } from './proof-error.ts';
 import type { PublicKey } from './public-key.ts';
 import { checkShape, isAttempt, isCount, isText, type MemberCheck } from './shape.ts';
@@ -122,7 +122,7 @@ export function checkReceiptPayload(value: CanonicalValue): ReceiptPayload {
  * id with it; a key of another node is refused with `bad_issuer`.
  */
 export function verifyReceipt(
-  jws: string,
+  jws: CompactJws,
   findKey: (kid: string) => { nodeId: string; key: PublicKey } | undefined,
 ): ReceiptPayload {
   const verified = verifyCompactJws(jws, 'writ-receipt+jws', (kid) => findKey(kid)?.key);

@@ -24,17 +24,16 @@ export class SeenAttempts {
 
   /** `taskId` as for `highest`; `atS`: seconds since the epoch, the manifest's `exp`. */
   add(taskId: string, attempt: number, atS: number): void {
-    if (attempt <= this.highest(taskId)) return;
     if (this.#younger.size >= generationTasks || this.#younger.sinceS < atS - keptS) {
       this.#older = this.#younger;
       this.#younger = new Generation();
     }
-    this.#younger.put(taskId, attempt, atS);
+    this.#younger.raise(taskId, attempt, atS);
   }
 
   /**
    * Chunks of entries of 24 bytes: task id (16), attempt (uint32), time (uint32), big-endian. A task that both generations know is in them
-   * twice, its higher attempt last.
+   * twice.
    */
   encode(): Buffer[] {
     const chunks: Buffer[] = [];
@@ -75,8 +74,10 @@ class Generation {
     return n < 0 ? 0 : this.#attempts.get(n) >>> 0;
   }
 
-  put(taskId: string, attempt: number, atS: number): void {
+  /** Nothing where as high an attempt is there already. */
+  raise(taskId: string, attempt: number, atS: number): void {
     const n = this.#tasks.add(taskId);
+    if (n < this.#attempts.length && attempt <= this.#attempts.get(n) >>> 0) return;
     this.#attempts.set(n, attempt);
     this.#times.set(n, atS);
     this.#sinceS = Math.min(this.#sinceS, atS);

@@ -29,6 +29,8 @@ const prefetch = 8;
 const consumeAgainMs = 1000;
 const tidyMs = 30_000;
 
+const none = Buffer.alloc(0);
+
 /** What a node reaches its broker with. */
 export interface NodeBrokerAccess extends BrokerAccess {
   nodeId: string;
@@ -278,7 +280,7 @@ export class WorkerNode {
 
   async #refuse(delivery: Delivery, reason: string): Promise<void> {
     this.#options.log('manifest.refused', { reason });
-    const [jws = ''] = await this.#refusals.generate([
+    const [jws = none] = await this.#refusals.generate([
       {
         iss: this.nodeId,
         iat: Math.floor(this.#options.clock.now() / 1000),
@@ -291,7 +293,7 @@ export class WorkerNode {
         {
           exchange: receiptsExchange,
           routingKey: receiptsQueue,
-          body: Buffer.from(jws, 'latin1'),
+          body: jws,
           messageId: newId<Jti>(),
           type: refusalMessage,
           contentType: frameContentType,

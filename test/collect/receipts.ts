@@ -55,7 +55,7 @@ export function payloadOf(results: Result[], members: Partial<ReceiptPayload> = 
 export function openOf(number: number, results: readonly (Result & Partial<OpenResult>)[]): OpenReceipt {
   const payload = payloadOf([...results], { jti: uuid(0x10000 + number), seq: number });
   return {
-    jws: `jws ${number}`,
+    jws: Buffer.from(`jws ${number}`),
     sha256: sha256Hex(`jws ${number}`),
     payload,
     results: results.map((result) => ({

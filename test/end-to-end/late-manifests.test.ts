@@ -77,7 +77,9 @@ describe('manifests that come later than they should', function () {
     await rig.addNode('alpha');
     const message = await runOnce();
     const { jws, blobs } = decodeFrame(message.body);
-    const signed = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString()) as ManifestPayload;
+    const signed = JSON.parse(
+      Buffer.from(jws.toString('latin1').split('.')[1] ?? '', 'base64url').toString(),
+    ) as ManifestPayload;
     const iat = Math.floor(Date.now() / 1000) - manifestLifetimeS - 31;
     const late = { ...signed, jti: newId<Jti>(), iat, nbf: iat, exp: iat + manifestLifetimeS };
     late.orders = late.orders.map((order) => ({ ...order, attempt: order.attempt + 1 }));

@@ -140,7 +140,15 @@ function issue(database: Database, load: Load): Promise<void> {
     const jti = newId();
     const orders = tasks.slice(n * size, (n + 1) * size).map((task_id) => ({ task_id, attempt: 1 }));
     const times = { iat: nowS, exp: nowS + 60 };
-    return { jti, sha256: hashOf(jti), node_id: load.id('node', 1), ...times, record_id: newId(), jws: 'x', orders };
+    return {
+      jti,
+      sha256: hashOf(jti),
+      node_id: load.id('node', 1),
+      ...times,
+      record_id: newId(),
+      jws: Buffer.from('x'),
+      orders,
+    };
   });
   return issueManifests(database, 1, manifests, recordArrays());
 }
@@ -179,7 +187,7 @@ function receiptsOf(load: Load): ReceiptCommit {
   const boot: string = newId();
   const receipts = Array.from({ length: manifestsMax }, (_, seq) => {
     const jti: string = newId();
-    const evidence = { jti, sha256: hashOf(jti), jws: 'x', record_id: recordId };
+    const evidence = { jti, sha256: hashOf(jti), jws: Buffer.from('x'), record_id: recordId };
     return { ...evidence, node_id: load.id('node', 1), boot_id: boot, seq, previous_boot: undefined };
   });
   return { receipts, ended, moves, taskRecords };

@@ -73,7 +73,37 @@ describe('JWS and its keys', () => {
       expect(calls).to.equal(1);
       const read = made.map((jws) => verifyCompactJws(jws, 'writ-receipt+jws', () => importPublicKey(key.jwk)).payload);
       expect(read).to.deep.equal([{ n: 1 }, { n: 2 }]);
+      const texts = made.map((jws) => jws.toString('latin1'));
+      expect(
+        texts.map((jws) => verifyCompactJws(jws, 'writ-receipt+jws', () => importPublicKey(key.jwk)).payload),
+      ).to.deep.equal(read);
     }
+  });
+
+  it('refuses bytes that are no ASCII, and text that would be ASCII if it were cut to bytes', async () => {
+    const key = ed25519Key(1);
+    const [good = Buffer.alloc(0)] = await new CompactJwsGenerator(key, 'writ-receipt+jws').generate([{ n: 1 }]);
+    const codeOf = (jws: string | Buffer): unknown => {
+      try {
+        return verifyCompactJws(jws, 'writ-receipt+jws', () => importPublicKey(key.jwk)).payload;
+      } catch (error) {
+        return (error as ProofError).code;
+      }
+    };
+    const at = good.lastIndexOf('.') + 5;
+    const high = Buffer.from(good);
+    high[at] = (high[at] ?? 0) | 0x80;
+    expect(codeOf(high)).to.equal('bad_base64url');
+    const text = good.toString('latin1');
+    const wide = String.fromCharCode(text.charCodeAt(at) | 0x100);
+    expect(codeOf(text.slice(0, at) + wide + text.slice(at + 1))).to.equal('bad_base64url');
+    expect(codeOf(good)).to.deep.equal({ n: 1 });
+  });
+
+  it('refuses what a signer answers that is no signature', async () => {
+    const signer = { ...ed25519Key(1), sign: () => Promise.resolve([new Uint8Array(63)]) };
+    const error = await new CompactJwsGenerator(signer, 'writ-receipt+jws').generate([{}]).catch((e: unknown) => e);
+    expect(error).to.be.instanceOf(ProofError).with.property('code', 'bad_signature');
   });
 
   it('refuses a payload that makes a JWS of over 512 KiB before it is signed', async () => {

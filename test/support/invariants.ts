@@ -165,9 +165,7 @@ async function checkReceipts(
   }
   report(told.size === rows.length, `${told.size.toString()} receipts in the log, ${rows.length.toString()} stored`);
   for (const { jti, sha256, jws } of rows) {
-    const payload = checkReceiptPayload(
-      verifyCompactJws(jws.toString('latin1'), 'writ-receipt+jws', (kid) => keys.get(kid)).payload,
-    );
+    const payload = checkReceiptPayload(verifyCompactJws(jws, 'writ-receipt+jws', (kid) => keys.get(kid)).payload);
     const signed = payload.results.map((r) => `${r.task_id} ${r.attempt.toString()} ${r.status}`).sort();
     const named = [...(told.get(sha256.toString('hex')) ?? [])].sort();
     report(signed.join() === named.join(), `receipt ${jti}: the log names other results than were signed`);

@@ -56,11 +56,6 @@ export function hexArray(values: readonly (string | null)[]): Buffer {
   return binaryArray(BYTEA_OID, values, hexLengthOf, writeHex);
 }
 
-/** `bytea[]` of texts in Latin-1: JWS, which are ASCII. */
-export function asciiArray(values: readonly (string | null)[]): Buffer {
-  return binaryArray(BYTEA_OID, values, charactersOf, writeAscii);
-}
-
 /**
  * The binary form (array_send in PostgreSQL's arrayfuncs.c), integers big-endian: dimensions, whether there are nulls, type, then length and
  * lower bound of the one dimension, then each element's length, -1 for null, and its bytes.
@@ -153,14 +148,6 @@ function hexLengthOf(hex: string): number {
 
 function writeHex(buffer: Buffer, hex: string, at: number): number {
   return buffer.write(hex, at, 'hex');
-}
-
-function charactersOf(text: string): number {
-  return text.length;
-}
-
-function writeAscii(buffer: Buffer, text: string, at: number): number {
-  return buffer.write(text, at, 'latin1');
 }
 
 /** Gathers what rows have in common: each combination of values is sent once, and a row names it by its position from 1. */

@@ -4,7 +4,6 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { after, before, describe, it } from 'mocha';
 import {
-  asciiArray,
   bigintArray,
   byteaArray,
   hexArray,
@@ -89,11 +88,6 @@ describe('array parameters', () => {
         expect(await arrive('bytea', hexArray(hex))).to.deep.equal(expected);
       }),
     );
-    expect(await arrive('bytea', asciiArray(['abc', null, '']))).to.deep.equal([
-      Buffer.from('abc'),
-      null,
-      Buffer.alloc(0),
-    ]);
   });
 });
 
