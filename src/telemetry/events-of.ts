@@ -58,31 +58,62 @@ export function eventsOf(
 ): ProjectedEvent[] {
   const drafts = draftsOf(record, isWanted);
   if (drafts.length === 0) return [];
-  const { reason, request_id, seq } = record;
-  // What the events of a record have in common is written once: a record tells of up to 500 tasks.
-  const actor = record.actor === undefined ? null : { id: record.actor.id, kind: record.actor.kind };
-  const common = `"timestamp":${JSON.stringify(record.ts)},"actor":${JSON.stringify(actor)},"target":`;
-  const place = `"audit_seq":${seq.toString()},"previous_audit_seq":${previousSeq.toString()},"index":`;
-  const rest = membersOf({ reason, request_id });
-  const attributes = new Map<object | undefined, string>();
-  const ids = idsOf(record.log, seq);
-  return drafts.map((draft, index) => {
-    const { type: event_type, target, status = record.outcome } = draft;
-    const event_id = ids + index.toString(16).padStart(4, '0');
-    let own = attributes.get(draft.attributes);
-    if (own === undefined) {
-      own = rest + membersOf(draft.attributes ?? {});
-      attributes.set(draft.attributes, own);
-    }
-    const at = `${place}${index.toString()},"count":${drafts.length.toString()}`;
-    // A text alone is written in a tenth of the time of an object.
-    const aim =
-      target === undefined ? 'null' : `{"kind":${JSON.stringify(target.kind)},"id":${JSON.stringify(target.id)}}`;
-    const json =
-      `{"event_id":"${event_id}","event_type":"${event_type}",${common}${aim},` +
-      `"status":${JSON.stringify(status)},"attributes":{${at}${own}}}`;
-    return { event_id, event_type, audit_seq: seq, json };
-  });
+  const writer = new EventWriter(record, previousSeq, drafts.length);
+  return drafts.map((draft, index) => writer.event(draft, index));
+}
+
+/** Writes the events of one record: what one has in common with the event before it, which is nearly all, is written once. */
+class EventWriter {
+  readonly #record: AuditRecord;
+  readonly #ids: string;
+  /** What stands before and after a target's id, up to the index, where all events of the record have it. */
+  readonly #common: string;
+  readonly #place: string;
+  readonly #rest: string;
+  #last: { draft: Draft; beforeTarget: string; afterTarget: string; end: string } | undefined;
+
+  constructor(record: AuditRecord, previousSeq: number, count: number) {
+    const { actor, reason, request_id, seq, ts } = record;
+    const who = actor === undefined ? null : { id: actor.id, kind: actor.kind };
+    this.#record = record;
+    this.#ids = idsOf(record.log, seq);
+    this.#common = `"timestamp":${JSON.stringify(ts)},"actor":${JSON.stringify(who)},"target":`;
+    this.#place = `"attributes":{"audit_seq":${seq.toString()},"previous_audit_seq":${previousSeq.toString()},"index":`;
+    this.#rest = `,"count":${count.toString()}${membersOf({ reason, request_id })}`;
+  }
+
+  event(draft: Draft, index: number): ProjectedEvent {
+    const { type: event_type, target } = draft;
+    if (this.#last === undefined || !areAlike(this.#last.draft, draft)) this.#last = this.#parts(draft);
+    const { beforeTarget, afterTarget, end } = this.#last;
+    const event_id = this.#ids + index.toString(16).padStart(4, '0');
+    const id = target === undefined ? '' : JSON.stringify(target.id);
+    const json = `{"event_id":"${event_id}${beforeTarget}${id}${afterTarget}${index.toString()}${end}`;
+    return { event_id, event_type, audit_seq: this.#record.seq, json };
+  }
+
+  #parts(draft: Draft): { draft: Draft; beforeTarget: string; afterTarget: string; end: string } {
+    const { type, target, status = this.#record.outcome, attributes = {} } = draft;
+    const aim = target === undefined ? 'null' : `{"kind":${JSON.stringify(target.kind)},"id":`;
+    return {
+      draft,
+      beforeTarget: flat(`","event_type":"${type}",${this.#common}${aim}`),
+      afterTarget: flat(`${target === undefined ? '' : '}'},"status":${JSON.stringify(status)},${this.#place}`),
+      end: flat(`${this.#rest}${membersOf(attributes)}}}`),
+    };
+  }
+}
+
+/** Whether two events of one record differ in nothing but index and the id of the target. */
+function areAlike(a: Draft, b: Draft): boolean {
+  return (
+    a.type === b.type && a.status === b.status && a.attributes === b.attributes && a.target?.kind === b.target?.kind
+  );
+}
+
+/** The same text in one piece: what is made of pieces is put together again wherever it becomes part of another. */
+function flat(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 /** The members of an object in JSON, each after a comma. */
