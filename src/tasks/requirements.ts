@@ -46,7 +46,7 @@ export class Requirements {
   /** The numbers of what is wanted, in order; one query where one is new, none otherwise. */
   async intern(wanted: readonly Omit<Requirement, 'requirement'>[]): Promise<number[]> {
     const missing = new Map<string, Omit<Requirement, 'requirement'>>();
-    const keys = wanted.map(keyOf);
+    const keys = keysOf(wanted);
     for (const [i, one] of wanted.entries()) {
       const key = keys[i] ?? '';
       if (!this.#byKey.has(key)) missing.set(key, one);
@@ -90,6 +90,22 @@ export class Requirements {
     this.#byNumber.set(row.requirement, row);
     this.#last = Math.max(this.#last, row.requirement);
   }
+}
+
+/** What is wanted is nearly always what was wanted before it. */
+function keysOf(wanted: readonly Omit<Requirement, 'requirement'>[]): string[] {
+  let last: Omit<Requirement, 'requirement'> | undefined;
+  let key = '';
+  return wanted.map((one) => {
+    const isSame =
+      last?.tool === one.tool &&
+      last.tool_digest === one.tool_digest &&
+      isEmpty(last.constraints) &&
+      isEmpty(one.constraints);
+    if (!isSame) key = keyOf(one);
+    last = one;
+    return key;
+  });
 }
 
 function keyOf({ tool, tool_digest, constraints }: Omit<Requirement, 'requirement'>): string {

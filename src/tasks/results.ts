@@ -51,13 +51,20 @@ type ResultKind = readonly [
   recordId: string,
 ];
 
-function msOf(time: string | null | undefined): number | null {
-  return time == null ? null : Date.parse(time);
+/** Reads times, most of which are the one before. */
+function msReader(): (time: string | null | undefined) => number | null {
+  let last = { time: '', ms: 0 };
+  return (time) => {
+    if (time == null) return null;
+    if (time !== last.time) last = { time, ms: Date.parse(time) };
+    return last.ms;
+  };
 }
 
 /** The parameters of `insert_results`, but for the moves. */
 export function resultColumns(ended: readonly EndedAttempt[]): unknown[] {
   const kinds = new Kinds<ResultKind>();
+  const msOf = msReader();
   for (const e of ended) {
     kinds.add([
       e.state,

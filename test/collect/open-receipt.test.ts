@@ -143,6 +143,11 @@ describe('a message from a node', () => {
     expect(codeOf(await make({ results: [resultOf(1), resultOf(1, { status: 'failed' })] }))).to.equal('bad_payload');
   });
 
+  it('may bring results of two attempts of one task', async () => {
+    const results = [resultOf(1), resultOf(2), resultOf(1, { attempt: 2 })];
+    expect(codeOf(await make({ results }))).to.equal('taken');
+  });
+
   it('is refused, and never fails otherwise, cut at any byte or with any byte changed', async () => {
     const body = await make({ results: [withOutput], blobs: [output, null] });
     for (let at = 0; at < body.length; at++) {
