@@ -1,9 +1,9 @@
 /** Minutes of load that Writ can bear: whether it stays as it was. */
 
-import type { Row } from '../measure/outcome.ts';
+import type { Row, Sample } from '../measure/outcome.ts';
 import { rssMb } from '../measure/processes.ts';
 import { spreadOf } from '../measure/spread.ts';
-import type { Benchmark, Session } from '../session.ts';
+import type { Benchmark, Installation, Session } from '../session.ts';
 import type { Writ } from '../systems/writ.ts';
 import { noop, runWrit, warmUp } from './contenders.ts';
 
@@ -11,6 +11,7 @@ import { noop, runWrit, warmUp } from './contenders.ts';
 const share = 0.6;
 const probeTasks = 30_000;
 const tablesTold = 8;
+const burstsNormal = 3;
 
 interface Sizes {
   rssMb: number;
@@ -26,6 +27,7 @@ export const steady: Benchmark = {
     await warmUp(session, installation);
     const tasksPerS = Math.round(share * (reached(session) ?? (await probe(session))));
     const seconds = Math.max(2, session.options.minutes * 60);
+    const burstsBefore = await bursts(session, installation);
     const before = await sizesOf(writ);
     const began = await timeOf(writ);
     session.say(`${tasksPerS} tasks a second for ${seconds} s`);
@@ -33,15 +35,49 @@ export const steady: Benchmark = {
     await writ.untilDone();
     await writ.untilAtRest();
     const after = await sizesOf(writ);
-    const figures = { ...(await timesSince(writ, began)), rss_before_mb: before.rssMb, rss_after_mb: after.rssMb };
+    const ended = await timeOf(writ);
+    const finished = await countFinished(writ);
+    const burstsAfter = await bursts(session, installation);
+    const figures = {
+      ...(await timesBetween(writ, began, ended)),
+      rss_before_mb: before.rssMb,
+      rss_after_mb: after.rssMb,
+    };
     return {
       name: 'steady',
       title: `${tasksPerS.toLocaleString('en')} no-op tasks a second offered for ${seconds} s`,
-      rows: [{ name: 'Writ', isWrit: true, samples: [{ figures }] }, ...tableRows(before, after)],
+      rows: [
+        { name: 'Writ', isWrit: true, samples: [{ figures }] },
+        { name: 'as in throughput, before', isWrit: true, samples: burstsBefore },
+        {
+          name: `as in throughput, after ${finished.toLocaleString('en')} finished tasks`,
+          isWrit: true,
+          samples: burstsAfter,
+        },
+        ...tableRows(before, after),
+      ],
       notes: ['times of tasks are from their acceptance to the commit of their result, by the database'],
     };
   },
 };
+
+/** What is finished stays in the tables: whether that slows what comes later. */
+async function bursts(session: Session, installation: Installation): Promise<Sample[]> {
+  const tasks = session.tasks(probeTasks);
+  const samples: Sample[] = [];
+  for (let n = 0; n < (session.options.isQuick ? 1 : burstsNormal); n++) {
+    const { elapsedMs, cpu } = await runWrit(installation, { tasks });
+    samples.push({ figures: { tasks_per_s: (tasks * 1000) / elapsedMs }, cpu });
+  }
+  return samples;
+}
+
+async function countFinished({ database }: Writ): Promise<number> {
+  const { rows } = await database.query<{ n: number }>(
+    'select count(*)::float8 as n from results where state is not null',
+  );
+  return rows[0]?.n ?? 0;
+}
 
 /** Tasks a second of Writ's row of `throughput`, where that ran before. */
 function reached({ outcomes }: Session): number | undefined {
@@ -60,14 +96,14 @@ async function timeOf({ database }: Writ): Promise<string> {
   return rows[0]?.now ?? '';
 }
 
-async function timesSince({ database }: Writ, began: string): Promise<Record<string, number>> {
+async function timesBetween({ database }: Writ, began: string, ended: string): Promise<Record<string, number>> {
   const { rows } = await database.query<Record<string, number>>(
     `select count(*) / extract(epoch from max(r.created_at) - min(t.created_at))::float8 as tasks_per_s,
             percentile_cont(0.5) within group (order by ms) as p50_ms, percentile_cont(0.99) within group (order by ms) as p99_ms
        from tasks t join results r on r.task_id = t.task_id
             cross join lateral (select extract(epoch from r.created_at - t.created_at)::float8 * 1000 as ms) m
-      where t.created_at >= $1::timestamptz`,
-    [began],
+      where t.created_at between $1::timestamptz and $2::timestamptz`,
+    [began, ended],
   );
   return rows[0] ?? {};
 }
