@@ -6,8 +6,10 @@ import { scope } from './scope.ts';
 const label = z
   .record(z.string().min(1).max(63), z.string().max(255))
   .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels');
+/** Of a metric or a tool: visible ASCII, which every table can hold. */
+const plainName = z.string().regex(/^[\x21-\x7e]{1,63}$/, '1 to 63 visible ASCII characters');
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hex digits');
-const capabilities = z.array(z.strictObject({ tool: z.string().min(1).max(63), digest })).max(500);
+const capabilities = z.array(z.strictObject({ tool: plainName, digest })).max(500);
 const slots = z.int().min(0).max(10_000);
 
 /** An Ed25519 public key as JWK. */
@@ -82,9 +84,7 @@ export type HeldAttempt = z.infer<typeof heldAttempt>;
 export const heartbeat = z.strictObject({
   boot_id: z.uuid().toLowerCase(),
   status: z.enum(['active', 'terminating']),
-  metrics: z
-    .record(z.string().max(63), z.number())
-    .refine((metrics) => Object.keys(metrics).length <= 64, 'at most 64 metrics'),
+  metrics: z.record(plainName, z.number()).refine((metrics) => Object.keys(metrics).length <= 64, 'at most 64 metrics'),
   slots,
   capabilities,
   /** `sha256` is over the lines `<task_id> <attempt> <0 or 1>\n`, 1 for a started one, in ascending order. */

@@ -31,14 +31,18 @@ export interface RenewedLease {
 /** Of one node: the answer to a batch is to stay small where nothing is known after a restart. */
 const receiptSeqsMax = 500;
 
-const text = `
+/** Rows that somebody else has locked are waited for, or told of as such. */
+const textOf = (waits: boolean): string => `
   with b as (
     select * from unnest($1::integer[], $2::uuid[], $3::bytea[], $4::uuid[], $5::text[], $6::integer[], $7::text[], $8::bigint[])
       as b (n, node_id, credential_sha256, boot_id, metrics, slots, capabilities, receipts_through)),
+  known as (
+    select b.n from b join nodes n on n.node_id = any (array[b.node_id])
+     where n.credential_sha256 = b.credential_sha256 and n.credential_expires_at > now() and n.status = 'active'),
   f as (
     select b.*, n.boot_id as boot_before, n.slots as slots_before from b join nodes n on n.node_id = any (array[b.node_id])
      where n.credential_sha256 = b.credential_sha256 and n.credential_expires_at > now() and n.status = 'active'
-     order by n.node_id for update of n),
+     order by n.node_id for update of n ${waits ? '' : 'skip locked'}),
   r as (
     update nodes n set last_heartbeat = now(), lease_until = now() + make_interval(secs => $9), boot_id = f.boot_id,
            metrics = f.metrics::jsonb, slots = f.slots, capabilities = f.capabilities::jsonb,
@@ -46,7 +50,7 @@ const text = `
       from f where n.node_id = any (array[f.node_id])
     returning f.n, f.node_id, f.boot_id, f.receipts_through, n.lease_until, f.boot_before, f.slots_before,
               extract(epoch from n.credential_expires_at - now())::float8 as credential_s_left)
-  select r.n, r.lease_until, r.boot_before, r.slots_before, r.credential_s_left,
+  select known.n, r.lease_until, r.boot_before, r.slots_before, r.credential_s_left,
          array(select c.seq from receipts c where c.node_id = r.node_id and c.boot_id = r.boot_id and c.seq > r.receipts_through
                 order by c.seq limit ${receiptSeqsMax}) as receipt_seqs,
          (select encode(sha256(convert_to(coalesce(string_agg(
@@ -55,25 +59,31 @@ const text = `
             from (${ordersOfNode('r.node_id')}) o) as attempts_sha256,
          exists (select from cancel_requests q where q.node_id = r.node_id) as has_cancel_requests,
          (select coalesce(max(version), 0) from scopes) as config_version
-    from r`;
+    from known left join r on r.n = known.n`;
+
+const waitingText = textOf(true);
+const passingText = textOf(false);
 
 /** Whether there may be more receipts than an answer holds. */
 export function hasMoreReceipts({ receipt_seqs }: RenewedLease): boolean {
   return receipt_seqs.length === receiptSeqsMax;
 }
 
+/** What became of a heartbeat: undefined where the node is not active, or the credential is not its current one. */
+export type Renewed = RenewedLease | 'locked' | undefined;
+
 /**
- * Notes heartbeats of different nodes and renews their leases; one answer for each, in order. Undefined where the node is not active, or the
- * credential is not its current one.
+ * Notes heartbeats of different nodes and renews their leases; one answer for each, in order. `locked` where somebody else is changing the
+ * node, unless it `waits` for that.
  */
 export async function renewLeases(
   db: Queryable,
   renewals: readonly LeaseRenewal[],
-  leaseS: number,
-): Promise<(RenewedLease | undefined)[]> {
-  const found = await db.query<RenewedLease & { n: number }>({
-    name: 'renew_leases',
-    text,
+  { leaseS, waits }: { leaseS: number; waits: boolean },
+): Promise<Renewed[]> {
+  const found = await db.query<RenewedLease & { n: number; lease_until: Date | null }>({
+    name: waits ? 'renew_leases_waiting' : 'renew_leases',
+    text: waits ? waitingText : passingText,
     values: [
       intArray(renewals.map((_, n) => n)),
       uuidArray(renewals.map(({ node_id }) => node_id)),
@@ -86,9 +96,13 @@ export async function renewLeases(
       leaseS,
     ],
   });
-  const renewed: (RenewedLease | undefined)[] = renewals.map(() => undefined);
-  for (const { n, ...lease } of found.rows) renewed[n] = lease;
+  const renewed: Renewed[] = renewals.map(() => undefined);
+  for (const { n, ...lease } of found.rows) renewed[n] = isRenewed(lease) ? lease : 'locked';
   return renewed;
+}
+
+function isRenewed(lease: Omit<RenewedLease, 'lease_until'> & { lease_until: Date | null }): lease is RenewedLease {
+  return lease.lease_until !== null;
 }
 
 /** Makes a node active that fell silent. False where it is not unhealthy, or the credential is not its current one. */

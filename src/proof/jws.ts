@@ -127,7 +127,8 @@ function parseHeader(segment: string): JwsHeader {
   prove(typeof typ === 'string', 'bad_header', 'typ is not text');
   const header = { alg, kid, typ };
   if (knownHeaders.size >= knownHeadersMax) knownHeaders.clear();
-  knownHeaders.set(segment, header);
+  // A copy: a part of a text keeps all of it.
+  knownHeaders.set(Buffer.from(segment).toString(), header);
   return header;
 }
 

@@ -53,10 +53,10 @@ type ResultKind = readonly [
 
 /** Reads times, most of which are the one before. */
 function msReader(): (time: string | null | undefined) => number | null {
-  let last = { time: '', ms: 0 };
+  let last: { time: string; ms: number } | undefined;
   return (time) => {
     if (time == null) return null;
-    if (time !== last.time) last = { time, ms: Date.parse(time) };
+    if (last?.time !== time) last = { time, ms: Date.parse(time) };
     return last.ms;
   };
 }

@@ -24,6 +24,7 @@ export class SeenAttempts {
 
   /** `taskId` as for `highest`; `atS`: seconds since the epoch, the manifest's `exp`. */
   add(taskId: string, attempt: number, atS: number): void {
+    if (attempt <= this.highest(taskId)) return;
     if (this.#younger.size >= generationTasks || this.#younger.sinceS < atS - keptS) {
       this.#older = this.#younger;
       this.#younger = new Generation();

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { setTimeout as delay } from 'node:timers/promises';
 import { generateApiKey, parseApiKey } from '../../src/aaa/api-key.ts';
 import type { AppError } from '../../src/domain/error.ts';
 import type { Heartbeat } from '../../src/domain/node.ts';
@@ -87,15 +86,17 @@ describe('heartbeats', () => {
   });
 
   it('wait for none before them whose node is locked', async () => {
-    const [locked, other] = nodes as [TestNode, TestNode];
+    const [locked, other, third] = nodes as [TestNode, TestNode, TestNode];
+    let waiting: Promise<unknown> = Promise.resolve();
     await test.log.database.transaction(async (tx) => {
       await tx.query('select from nodes where node_id = $1 for update', [locked.nodeId]);
-      const waiting = test.beat(locked);
+      // All in one batch.
+      waiting = test.beat(locked);
       waiting.catch(() => undefined);
-      // In a batch of its own.
-      await delay(200);
-      await test.beat(other);
+      await Promise.all([test.beat(other), test.beat(third)]);
     });
+    // It is answered when its node is free.
+    expect(await waiting).to.have.property('lease_until');
   });
 
   it('of a boot in capital letters are of the same boot', async () => {

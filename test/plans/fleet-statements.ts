@@ -73,8 +73,8 @@ export const fleetStatements: readonly HotStatement[] = [
     // Nodes twice and keys twice.
     rows: (load) => 4 * load.sizes.nodes,
   },
-  {
-    name: 'renew_leases',
+  ...(['renew_leases', 'renew_leases_waiting'] as const).map((name, waits): HotStatement => ({
+    name,
     run: (database, load) =>
       renewLeases(
         database,
@@ -87,13 +87,13 @@ export const fleetStatements: readonly HotStatement[] = [
           capabilities: {},
           receipts_through: -1,
         })),
-        30,
+        { leaseS: 30, waits: waits === 1 },
       ),
     indexes: ['manifests_open', 'queue_pkey'],
     also: ['receipts_node_id_boot_id_seq_key'],
     rows: (load) => 2 * (3 * load.sizes.running + load.sizes.dispatched),
     writes: () => 2,
-  },
+  })),
   {
     name: 'lock_node, find_node_credential',
     run: async (database, load) => {

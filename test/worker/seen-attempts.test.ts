@@ -84,6 +84,20 @@ describe('seen attempts', () => {
     );
   }).timeout(15_000);
 
+  it('are the same after they were written and read where a task is in both generations', () => {
+    const seen = new SeenAttempts();
+    for (let n = 0; n < 250_000; n++) seen.add(uuid(n), 1, nowS);
+    for (const n of [1, 2]) seen.add(uuid(n), 5, nowS);
+    const again = new SeenAttempts();
+    for (const bytes of seen.encode()) again.decode(bytes);
+    for (const each of [seen, again]) {
+      expect([0, 1, 2].map((n) => each.highest(uuid(n)))).to.deep.equal([1, 5, 5]);
+      // The older generation goes: what was taken again is in the younger one.
+      for (let n = 250_000; n < 500_010; n++) each.add(uuid(n), 1, nowS);
+      expect([0, 1, 2, 250_000].map((n) => each.highest(uuid(n)))).to.deep.equal([0, 5, 5, 1]);
+    }
+  }).timeout(15_000);
+
   it('stay known while tasks are taken again and again', () => {
     const seen = new SeenAttempts();
     for (let attempt = 1; attempt <= 40; attempt++) {
