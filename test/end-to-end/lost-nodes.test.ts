@@ -81,10 +81,11 @@ describe('work of nodes that are lost', function () {
   it('is in doubt where it is destructive, until its late receipt settles it', async () => {
     const first = await rig.addNode('first');
     const [task] = await rig.submit(operator, [
-      { tool: 'noop', action: 'append', payload: { file: marker, line: 'once', sleep_ms: 800 } },
+      { tool: 'noop', action: 'append', payload: { file: marker, line: 'once', sleep_ms: 2500 } },
     ]);
     const taskId = task?.task_id ?? '';
-    await until(taskId, 'dispatched', 'running');
+    // An order that is only on its way would be lost with the connection.
+    await until(taskId, 'running');
     const reconnect = rig.cutOff(first);
     await eventually(async () => {
       await timePasses(first.nodeId);
