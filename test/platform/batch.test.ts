@@ -46,7 +46,7 @@ describe('a batcher', () => {
   });
 
   it('keeps its pace: what arrives meanwhile goes together, unless a whole batch waits', async () => {
-    const { batcher, calls, finish } = setup({ paceMs: 30, concurrency: 3, maxItems: 3 });
+    const { batcher, calls, finish } = setup({ paceMs: 300, concurrency: 3, maxItems: 3 });
     const results = [batcher.add(1)];
     await finish();
     results.push(batcher.add(2));
