@@ -85,9 +85,8 @@ export class JournalFile {
    */
   rewrite(snapshot: () => readonly NewEntry[]): Promise<void> {
     return this.#serial(async () => {
-      const bytes = encodeEntries(snapshot());
       const next = await open(`${this.#path}.next`, 'w', 0o600);
-      await next.writeFile(bytes);
+      const size = await writeEntries(next, snapshot());
       await next.sync();
       await next.close();
       await rename(`${this.#path}.next`, this.#path);
@@ -95,7 +94,7 @@ export class JournalFile {
       const file = await open(this.#path, 'a', 0o600);
       await this.#file.close();
       this.#file = file;
-      this.#size = bytes.length;
+      this.#size = size;
     });
   }
 
@@ -113,32 +112,41 @@ export class JournalFile {
 
   async #write(writes: Write[]): Promise<undefined[]> {
     if (this.#failure !== undefined) throw this.#failure;
-    const bytes = encodeEntries(writes.flatMap(({ entries }) => entries));
     try {
-      await this.#file.appendFile(bytes);
+      this.#size += await writeEntries(
+        this.#file,
+        writes.flatMap(({ entries }) => entries),
+      );
       if (writes.some(({ isSynced }) => isSynced)) await this.#file.datasync();
     } catch (error) {
       this.#failure = error instanceof Error ? error : new Error('a write failed');
       throw this.#failure;
     }
-    this.#size += bytes.length;
     return writes.map(() => undefined);
   }
 }
 
-/** Messages are in these, which may be large: each byte is copied once. */
-function encodeEntries(entries: readonly NewEntry[]): Buffer {
-  const lengths = entries.map(({ parts }) => parts.reduce((sum, { length }) => sum + length, 1));
-  const encoded = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headerBytes + length, 0));
-  let at = 0;
-  entries.forEach(({ kind, parts }, i) => {
-    const begin = encoded.writeUInt32BE(lengths[i] ?? 0, at) + 4;
-    let end = encoded.writeUInt8(kind, begin);
-    for (const part of parts) end += part.copy(encoded, end);
-    encoded.writeUInt32BE(crc32(encoded.subarray(begin, end)), at + 4);
-    at = end;
-  });
-  return encoded;
+/** Writes entries at the end of a file and answers how many bytes they are. Messages are in these, which may be large: nothing is copied. */
+async function writeEntries(file: FileHandle, entries: readonly NewEntry[]): Promise<number> {
+  if (entries.length === 0) return 0;
+  const pieces = entries.flatMap((entry) => [headOf(entry), ...entry.parts]);
+  const size = pieces.reduce((sum, { length }) => sum + length, 0);
+  const { bytesWritten } = await file.writev(pieces);
+  if (bytesWritten !== size) throw new Error('the journal could be written in part only: its disk may be full');
+  return size;
+}
+
+/** What stands before an entry's bytes. */
+function headOf({ kind, parts }: NewEntry): Buffer {
+  const head = Buffer.allocUnsafe(headerBytes + 1);
+  head.writeUInt8(kind, headerBytes);
+  const checksum = parts.reduce((sum, part) => crc32(part, sum), crc32(head.subarray(headerBytes)));
+  head.writeUInt32BE(
+    parts.reduce((sum, { length }) => sum + length, 1),
+    0,
+  );
+  head.writeUInt32BE(checksum, 4);
+  return head;
 }
 
 /** Entries up to the first that is not whole, and where it begins. */
