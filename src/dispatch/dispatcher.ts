@@ -23,8 +23,6 @@ import { decideStanding, type StandingContext } from './standing.ts';
 /** Tasks in one round at most, over all nodes. */
 const roundMax = 2000;
 
-const none = Buffer.alloc(0);
-
 export interface DispatcherOptions extends StandingContext {
   database: Database;
   broker: Broker;
@@ -159,7 +157,7 @@ export class Dispatcher {
     const payloads = unsigned.map(({ payload }) => payload as unknown as CanonicalValue);
     const jwss = await this.#currentGenerator().generate(payloads);
     return unsigned.map(({ payload, node_id }, i): SignedManifest => {
-      const jws = jwss[i] ?? none;
+      const jws = jwss[i] ?? Buffer.alloc(0);
       const { jti, iat, exp, orders } = payload;
       return { jti, iat, exp, orders, node_id, jws, sha256: sha256Hex(jws), record_id: newId<RecordId>() };
     });

@@ -1,6 +1,5 @@
 /** The body of a message that carries a JWS and, beside it, exact bytes that it binds by hash. */
 
-import type { CompactJws } from '../proof/jws.ts';
 import { AppError } from './error.ts';
 
 /**
@@ -16,12 +15,12 @@ export interface Frame {
 
 const absent = 0xffffffff;
 
-export function encodeFrame(jws: CompactJws, blobs: readonly (Buffer | null)[]): Buffer {
+export function encodeFrame(jws: Buffer, blobs: readonly (Buffer | null)[]): Buffer {
   let length = 4 + jws.length;
   for (const blob of blobs) length += 4 + (blob?.length ?? 0);
   const bytes = Buffer.allocUnsafe(length);
   let at = bytes.writeUInt32BE(jws.length, 0);
-  at += typeof jws === 'string' ? bytes.write(jws, at, 'latin1') : jws.copy(bytes, at);
+  at += jws.copy(bytes, at);
   for (const blob of blobs) {
     at = bytes.writeUInt32BE(blob === null ? absent : blob.length, at);
     if (blob !== null) at += blob.copy(bytes, at);

@@ -128,7 +128,7 @@ export class Receipts {
       ...(seq === 0 && this.#previousBoot !== undefined ? { previous_boot: this.#previousBoot } : {}),
       results: batch.map(({ result }) => result),
     };
-    const [jws = ''] = await this.#generator.generate([payload as unknown as CanonicalValue]);
+    const [jws = Buffer.alloc(0)] = await this.#generator.generate([payload as unknown as CanonicalValue]);
     this.#seq = seq;
     return {
       boot_id: bootId,

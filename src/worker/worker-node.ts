@@ -29,8 +29,6 @@ const prefetch = 8;
 const consumeAgainMs = 1000;
 const tidyMs = 30_000;
 
-const none = Buffer.alloc(0);
-
 /** What a node reaches its broker with. */
 export interface NodeBrokerAccess extends BrokerAccess {
   nodeId: string;
@@ -280,7 +278,7 @@ export class WorkerNode {
 
   async #refuse(delivery: Delivery, reason: string): Promise<void> {
     this.#options.log('manifest.refused', { reason });
-    const [jws = none] = await this.#refusals.generate([
+    const [jws = Buffer.alloc(0)] = await this.#refusals.generate([
       {
         iss: this.nodeId,
         iat: Math.floor(this.#options.clock.now() / 1000),

@@ -51,7 +51,9 @@ interface Made {
 
 async function make({ payload, results = [resultOf(1)], blobs, by = key, type = 'writ-receipt+jws' }: Made) {
   const whole = payloadOf(results, { iat: nowS, ...payload });
-  const [jws = ''] = await new CompactJwsGenerator(by, type).generate([whole as unknown as CanonicalValue]);
+  const [jws = Buffer.alloc(0)] = await new CompactJwsGenerator(by, type).generate([
+    whole as unknown as CanonicalValue,
+  ]);
   return encodeFrame(jws, blobs ?? results.flatMap(() => [null, null]));
 }
 

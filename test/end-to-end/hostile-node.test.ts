@@ -200,7 +200,7 @@ describe('whoever writes to the queues without the right to', function () {
     const { message } = await intercept([noop()]);
     const { jws, blobs } = decodeFrame(message.body);
     const generator = new CompactJwsGenerator(await strangersKey('ES256'), 'writ-manifest+jws');
-    const [forged = ''] = await generator.generate([payloadOf<CanonicalValue>(jws)]);
+    const [forged = Buffer.alloc(0)] = await generator.generate([payloadOf<CanonicalValue>(jws)]);
     await publish({ ...message, body: encodeFrame(forged, blobs) });
     expect((await onlyRecord('manifest.refuse')).reason).to.equal('unknown_key');
     expect(await results()).to.deep.equal([]);
@@ -372,6 +372,6 @@ async function receiptOf(
       },
     ],
   };
-  const [jws = ''] = await generator.generate([payload as unknown as CanonicalValue]);
+  const [jws = Buffer.alloc(0)] = await generator.generate([payload as unknown as CanonicalValue]);
   return toReceipts(encodeFrame(jws, [null, null]));
 }

@@ -84,7 +84,7 @@ describe('manifests that come later than they should', function () {
     const late = { ...signed, jti: newId<Jti>(), iat, nbf: iat, exp: iat + manifestLifetimeS };
     late.orders = late.orders.map((order) => ({ ...order, attempt: order.attempt + 1 }));
     const key = rig.orchestrator.manifestKeys.signer;
-    const [expired = ''] = await new CompactJwsGenerator(key, 'writ-manifest+jws').generate([
+    const [expired = Buffer.alloc(0)] = await new CompactJwsGenerator(key, 'writ-manifest+jws').generate([
       late as unknown as CanonicalValue,
     ]);
     expect(await refusalOf({ ...message, body: encodeFrame(expired, blobs) })).to.equal('expired');

@@ -65,7 +65,7 @@ describe('the intake of a manifest', () => {
       ...over,
     };
     const generator = new CompactJwsGenerator(by, 'writ-manifest+jws');
-    const [jws = ''] = await generator.generate([manifest as unknown as CanonicalValue]);
+    const [jws = Buffer.alloc(0)] = await generator.generate([manifest as unknown as CanonicalValue]);
     return { body: encodeFrame(jws, payloads), jws, payloads };
   }
 
