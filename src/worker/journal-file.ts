@@ -132,7 +132,8 @@ async function writeEntries(file: FileHandle, entries: readonly NewEntry[]): Pro
   const pieces = entries.flatMap((entry) => [headOf(entry), ...entry.parts]);
   const size = pieces.reduce((sum, { length }) => sum + length, 0);
   const { bytesWritten } = await file.writev(pieces);
-  if (bytesWritten !== size) throw new Error('the journal could be written in part only: its disk may be full');
+  // Written in part: the system says why when the rest is written.
+  if (bytesWritten < size) await file.appendFile(Buffer.concat(pieces).subarray(bytesWritten));
   return size;
 }
 
