@@ -111,6 +111,17 @@ describe('the journal of a node', () => {
     expect(tell(await open())).to.deep.equal(before);
   });
 
+  it('writes what has come meanwhile at once, however many entries that are', async () => {
+    const journal = await open();
+    // More pieces than the system takes in one call, which is 1,024 on Linux.
+    await Promise.all(Array.from({ length: 2000 }, (_, n) => journal.take([manifest(n, [[n, 1]])])));
+    const before = tell(journal);
+    await journal.close();
+    const again = await open();
+    expect(again.orderCount).to.equal(2000);
+    expect(tell(again)).to.deep.equal(before);
+  });
+
   it('lets receipts go that have arrived, of their boot and up to their number', async () => {
     const journal = await open();
     await journal.take([
