@@ -130,7 +130,7 @@ export class JournalFile {
 async function writeEntries(file: FileHandle, entries: readonly NewEntry[]): Promise<number> {
   if (entries.length === 0) return 0;
   const pieces = entries.flatMap((entry) => [headOf(entry), ...entry.parts]);
-  const size = pieces.reduce((sum, { length }) => sum + length, 0);
+  const size = bytesIn(pieces);
   const { bytesWritten } = await file.writev(pieces);
   // Written in part: the system says why when the rest is written.
   if (bytesWritten < size) await file.appendFile(Buffer.concat(pieces).subarray(bytesWritten));
@@ -142,12 +142,13 @@ function headOf({ kind, parts }: NewEntry): Buffer {
   const head = Buffer.allocUnsafe(headerBytes + 1);
   head.writeUInt8(kind, headerBytes);
   const checksum = parts.reduce((sum, part) => crc32(part, sum), crc32(head.subarray(headerBytes)));
-  head.writeUInt32BE(
-    parts.reduce((sum, { length }) => sum + length, 1),
-    0,
-  );
+  head.writeUInt32BE(1 + bytesIn(parts), 0);
   head.writeUInt32BE(checksum, 4);
   return head;
+}
+
+function bytesIn(pieces: readonly Buffer[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Entries up to the first that is not whole, and where it begins. */
